@@ -1,0 +1,159 @@
+"""AT-SNN: merging (Algorithm 1) and two-dimensional halting (Eqs. 3-10) placed in a spiking transformer.
+
+Dimensions: T timesteps, B batch, L blocks, K0 tokens after patch splitting, K tokens in the tensor now, D channels,
+C classes. Merged tokens leave the tensor, halted ones stay in it as zero rows that no block computes with.
+Source: Kang et al., AT-SNN: Adaptive Tokens for Vision Transformer on Spiking Neural Network.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+
+from models import halting, merging
+from models.neuron import wide
+from models.spikformer import BnRows
+
+HeadNorm = Literal["tokens", "initial"]
+
+
+class Trace(NamedTuple):
+    """What happened to each token, by its original position; detached.
+
+    executed: live after block l's merge, so computed by block l. halt_block: 1..L, 0 where a merge removed the token
+    before it halted. remainder and probability: 0 where nothing was executed. survivors: positions that no merge
+    removed, ascending, halted ones included. channel_0: what Eq. 3 scored, u_0 / n, 0 where nothing was executed.
+    """
+
+    executed: Bool[Tensor, "L T B K0"]
+    halt_block: Int[Tensor, "T B K0"]
+    remainder: Float[Tensor, "T B K0"]
+    probability: Float[Tensor, "L T B K0"]
+    survivors: Int[Tensor, "B KL"]
+    channel_0: Float[Tensor, "L T B K0"]
+
+
+class ATSNNOutput(NamedTuple):
+    logits: Float[Tensor, "T B C"]
+    ponder_loss: Float[Tensor, ""]
+    trace: Trace
+
+
+@dataclass
+class Tokens:
+    """The tokens in the tensor now, and what halting has summed up for each."""
+
+    u: Float[Tensor, "T B K D"]  # spike counts: the residual stream
+    n: Float[Tensor, "T B K"]  # how many tokens were merged into this one, itself included; 0 once halted
+    live: Bool[Tensor, "T B K"]
+    score_sum: Float[Tensor, "T B K"]  # of each timestep's own scores over the blocks so far
+    total: Float[Tensor, "T B K"]  # H(l-1, t)
+    position: Int[Tensor, "B K"]  # where each token stood after patch splitting
+
+    @classmethod
+    def start(cls, u: Float[Tensor, "T B K D"]) -> "Tokens":
+        ones = u.new_ones(u.shape[:3])
+        position = torch.arange(u.shape[2], device=u.device).expand(u.shape[1:3])
+        return cls(u, ones, ones.bool(), torch.zeros_like(ones), torch.zeros_like(ones), position)
+
+    def spread(self, value: Shaped[Tensor, "T B K"], tokens: int) -> Shaped[Tensor, "T B K0"]:
+        """The value by original position, 0 where the token is gone."""
+        blank = value.new_zeros(*value.shape[:2], tokens)
+        return blank.scatter(2, self.position.expand(value.shape), value)
+
+
+class ATSNN(nn.Module):
+    """A backbone whose tokens are merged and halted, in training and in evaluation alike.
+
+    `backbone` gives `embed(image) -> [T, B, K0, D]`, `blocks` called as `block(u, live, bn_rows)`, and
+    `classify([T, B, D]) -> [T, B, C]`, as `models.spikformer.Spikformer` does; its weights are all there is to train.
+    gamma: tokens merged per block (0: none). alpha, beta: Eq. 3. epsilon: a token halts at 1 - epsilon. axes, reading:
+    see `halting.halting_sum`; partner: see `merging.match`.
+
+    Reading: `head_norm` `tokens` divides Eq. 8 by K^l as printed, `initial` by K0.
+    Reading: in training, `bn_rows` `all` lets batch norm see the zero rows of halted tokens, `live` leaves them out.
+    Reading: merged tokens are removed, not kept as zero rows; in evaluation it makes no difference.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        gamma: int,
+        alpha: float = 5.0,
+        beta: float = -10.0,
+        epsilon: float = 0.01,
+        axes: halting.Axes = "2d",
+        reading: halting.Reading = "inclusive",
+        partner: merging.Partner = "per_timestep",
+        head_norm: HeadNorm = "tokens",
+        bn_rows: BnRows = "all",
+    ):
+        super().__init__()
+        choices = {"axes": (axes, ("2d", "1d")), "reading": (reading, ("inclusive", "printed", "example"))}
+        choices |= {"partner": (partner, ("per_timestep", "fixed")), "head_norm": (head_norm, ("tokens", "initial"))}
+        choices |= {"bn_rows": (bn_rows, ("all", "live"))}
+        for name, (value, allowed) in choices.items():
+            if value not in allowed:
+                raise ValueError(f"{name} {value!r} is unknown: use one of {', '.join(allowed)}")
+        if gamma < 0:
+            raise ValueError(f"gamma {gamma} is negative: give the number of tokens to merge per block, 0 for none")
+        self.backbone, self.gamma = backbone, gamma
+        self.alpha, self.beta, self.epsilon = alpha, beta, epsilon
+        self.axes, self.reading, self.partner = axes, reading, partner
+        self.head_norm, self.bn_rows = head_norm, bn_rows
+
+    def forward(self, image: Float[Tensor, "B 3 S S"]) -> ATSNNOutput:
+        tokens = Tokens.start(self.backbone.embed(image))
+        initial, depth = tokens.u.shape[2], len(self.backbone.blocks)
+        feature = tokens.u.new_zeros(*tokens.u.shape[:2], tokens.u.shape[-1])
+        halt_block = torch.zeros(tokens.live.shape, dtype=torch.long, device=image.device)
+        remainder = torch.zeros_like(tokens.n)
+        history = []
+        for number, block in enumerate(self.backbone.blocks, start=1):
+            if self.gamma:
+                tokens = self.merge(tokens)
+            u = block(tokens.u, tokens.live if number > 1 else None, self.bn_rows)
+            tokens, p, halting_here, first = self.halt(tokens, u, last=number == depth)
+            feature = feature + self.weigh(u, p, initial)
+            halt_block = torch.where(tokens.spread(halting_here, initial), number, halt_block)
+            remainder = remainder + tokens.spread(torch.where(halting_here, p, 0), initial)
+            executed = tokens.live | halting_here
+            history.append([tokens.spread(x, initial).detach() for x in (executed, p, torch.where(executed, first, 0))])
+        survivors = tokens.position
+        ponder = halting.ponder_loss(merging.take(halt_block, survivors), merging.take(remainder, survivors))
+        executed, p, first = (torch.stack(x) for x in zip(*history))
+        trace = Trace(executed, halt_block, remainder.detach(), p, survivors, first)
+        return ATSNNOutput(self.backbone.classify(feature), ponder, trace)
+
+    def merge(self, tokens: Tokens) -> Tokens:
+        """Algorithm 1: a source's sums are dropped with it, a target keeps its own."""
+        found = merging.match(tokens.u, tokens.live, self.gamma, self.partner)
+        u, n = (merging.add_sources(x, found) for x in (tokens.u, tokens.n))
+        live, score_sum, total = (merging.take(x, found.kept) for x in (tokens.live, tokens.score_sum, tokens.total))
+        return Tokens(u, n, live, score_sum, total, tokens.position.gather(1, found.kept))
+
+    def halt(
+        self, tokens: Tokens, u: Float[Tensor, "T B K D"], *, last: bool
+    ) -> tuple[Tokens, Float[Tensor, "T B K"], Bool[Tensor, "T B K"], Float[Tensor, "T B K"]]:
+        """Eqs. 3-7 on a block's output u: the tokens for the next block, p, who halts here, and what was scored."""
+        first = halting.channel_0(u, tokens.n)
+        h = halting.score(first, tokens.live, self.alpha, self.beta)
+        total = halting.halting_sum(tokens.score_sum, h, axes=self.axes, reading=self.reading)
+        here = halting.halts(total, tokens.live, self.epsilon, last=last)
+        p = halting.probability(h, halting.remainder(tokens.total), tokens.live, here)
+        remaining = torch.where(here[..., None], 0, u)
+        after = Tokens(remaining, torch.where(here, 0, tokens.n), tokens.live & ~here, tokens.score_sum + h, total, tokens.position)
+        return after, p, here, first
+
+    def weigh(self, u: Float[Tensor, "T B K D"], p: Float[Tensor, "T B K"], initial: int) -> Float[Tensor, "T B D"]:
+        """One block's part of Eq. 8: (1/K^l) sum_k p u, halted tokens counted in K^l, merged sums not divided by n."""
+        tokens = u.shape[2] if self.head_norm == "tokens" else initial
+        return (wide(p)[..., None] * u).sum(dim=2) / tokens
+
+
+def overall_loss(task: Float[Tensor, ""], ponder: Float[Tensor, ""], delta: float = 1e-3) -> Float[Tensor, ""]:
+    """Eq. 11: the cross-entropy of Eq. 8 plus delta_p times the ponder loss."""
+    return task + delta * ponder

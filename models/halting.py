@@ -1,0 +1,76 @@
+"""Adaptive computation time in two dimensions, block and timestep: Eqs. 3-7, 9 and 10 as pure functions.
+
+Dimensions: T timesteps, B batch, K tokens, D channels. Blocks l and timesteps t count from 1 in formulas.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from models.neuron import wide
+
+Axes = Literal["2d", "1d"]
+Reading = Literal["inclusive", "printed", "example"]
+
+
+def channel_0(token: Float[Tensor, "T B K D"], count: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
+    """What Eq. 3 scores: the first element of a token's vector, per token merged into it (0 where nothing is left)."""
+    return wide(token[..., 0]) / count.clamp_min(1)
+
+
+def score(first: Float[Tensor, "T B K"], live: Bool[Tensor, "T B K"], alpha: float, beta: float) -> Float[Tensor, "T B K"]:
+    """Eq. 3: the halting score h = sigmoid(alpha u_0 / n + beta), in (0, 1); 0 for a token that is not live."""
+    return torch.where(live, torch.sigmoid(alpha * first + beta), 0)
+
+
+def halting_sum(
+    before: Float[Tensor, "T B K"], h: Float[Tensor, "T B K"], *, axes: Axes = "2d", reading: Reading = "inclusive"
+) -> Float[Tensor, "T B K"]:
+    """Eq. 4: H(l, t), from `before`, each timestep's own sum of h over blocks 1..l-1, and block l's `h`.
+
+    With axes `2d` sums run over timesteps 1..t too, with `1d` (Fig. 9) over the same timestep only.
+
+    Reading: `inclusive` counts block l itself, S(l, t), as ACT and A-ViT do: remainders stay positive.
+    Reading: `printed` stops at block l-1, S(l-1, t), as Eq. 4 has it.
+    Reading: `example` is S(l-1, t) + h(l, t), the worked example of section 3.1 and the count of Eq. 9.
+    """
+    if axes not in ("2d", "1d"):
+        raise ValueError(f"axes {axes!r} is unknown: use '2d' or '1d'")
+    over_time = (lambda x: x.cumsum(0)) if axes == "2d" else (lambda x: x)
+    if reading == "inclusive":
+        return over_time(before + h)
+    if reading == "printed":
+        return over_time(before)
+    if reading == "example":
+        return over_time(before) + h
+    raise ValueError(f"reading {reading!r} is unknown: use 'inclusive', 'printed' or 'example'")
+
+
+def halts(total: Float[Tensor, "T B K"], live: Bool[Tensor, "T B K"], epsilon: float, *, last: bool) -> Bool[Tensor, "T B K"]:
+    """Eq. 5: which live tokens reach 1 - epsilon at this block; at the last block every live token halts."""
+    return live if last else live & (total >= 1 - epsilon)
+
+
+def remainder(total_before: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
+    """Eq. 6: r = 1 - H(N-1, t), what the block where a token halts has left to give."""
+    return 1 - total_before
+
+
+def probability(
+    h: Float[Tensor, "T B K"], r: Float[Tensor, "T B K"], live: Bool[Tensor, "T B K"], halting: Bool[Tensor, "T B K"]
+) -> Float[Tensor, "T B K"]:
+    """Eq. 7: p = h for a live token that goes on, r for one that halts here, 0 for one that halted before."""
+    return torch.where(halting, r, torch.where(live, h, 0))
+
+
+def blocks_until_halt(halt_block: Int[Tensor, "T *tokens"]) -> Int[Tensor, "T *tokens"]:
+    """Eq. 9: NB = t (N - 1) + 1, the scores that went into the sum until the token halted; it has no gradient."""
+    t = torch.arange(1, len(halt_block) + 1, device=halt_block.device).reshape(-1, *(1,) * (halt_block.ndim - 1))
+    return t * (halt_block - 1) + 1
+
+
+def ponder_loss(halt_block: Int[Tensor, "T B K"], r: Float[Tensor, "T B K"]) -> Float[Tensor, ""]:
+    """Eq. 10: mean of NB + r over timesteps, images and the tokens that no merge removed."""
+    return (blocks_until_halt(halt_block) + r).mean()

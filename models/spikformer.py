@@ -1,0 +1,193 @@
+"""Spikformer (Eq. 1): spike patch splitting, L blocks of spiking self-attention and MLP, one head per timestep.
+
+Dimensions: T timesteps, B batch, K tokens, D channels, C classes, N heads, H W height and width. Everything is kept
+channels-last, [T, B, H, W, D] and [T, B, K, D], so that tokens in row-major order are a view of the feature map.
+Source: Zhou et al. 2022, https://arxiv.org/abs/2209.15425, and its published code, whose weights `models.convert` reads.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from models.neuron import lif, wide
+
+ATTENTION_SCALE = 0.125  # whatever the width: the published constant
+ATTENTION_THRESHOLD = 0.5  # of the neuron after attention; all others fire at 1
+POOLED_STAGES = {32: (2, 3), 64: (1, 2, 3)}  # by image size: 8 x 8 = 64 tokens either way
+
+BnRows = Literal["all", "live"]
+
+
+class SpikformerOutput(NamedTuple):
+    logits: Float[Tensor, "T B C"]
+
+
+class SpikingConv(nn.Module):
+    """LIF(BN(3x3 convolution)): stride 1, padding 1, no bias."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B H W E"]:
+        return self.fire(self.conv(as_frames(x)), len(x))
+
+    def fire(self, frames: Float[Tensor, "TB E H W"], timesteps: int) -> Float[Tensor, "T B H W E"]:
+        return lif(self.bn(frames).permute(0, 2, 3, 1).unflatten(0, (timesteps, -1)))
+
+
+class SPS(nn.Module):
+    """Spike patch splitting S(x): an image becomes 64 tokens of spike counts in {0, 1, 2}, in row-major order."""
+
+    def __init__(self, width: int, image_size: int = 32):
+        super().__init__()
+        if image_size not in POOLED_STAGES:
+            raise ValueError(f"image_size {image_size} is not supported: use one of {sorted(POOLED_STAGES)}")
+        channels = (3, width // 8, width // 4, width // 2, width)
+        self.stages = nn.ModuleList(SpikingConv(a, b) for a, b in zip(channels[:-1], channels[1:]))
+        self.position = SpikingConv(width, width)
+        self.image_size = image_size
+
+    def forward(self, image: Float[Tensor, "B 3 S S"], timesteps: int) -> Float[Tensor, "T B K D"]:
+        first, *rest = self.stages
+        # The image is the same at every timestep, so its convolution is too; BN still sees all T copies.
+        x = first.fire(first.conv(image.contiguous(memory_format=torch.channels_last)).repeat(timesteps, 1, 1, 1), timesteps)
+        for index, stage in enumerate(rest, start=1):
+            x = stage(x)
+            if index in POOLED_STAGES[self.image_size]:
+                x = max_pool(x)
+        return (x + self.position(x)).flatten(2, 3)
+
+
+class SpikingLinear(nn.Module):
+    """LIF(BN(Linear with bias)), on the rows that are live; a row that is not receives zero current and stays silent."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.bn = nn.BatchNorm1d(outputs)
+
+    def forward(
+        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+    ) -> Float[Tensor, "T B K E"]:
+        if live is None:
+            return lif(self.bn(self.linear(x).flatten(0, 2)).unflatten(0, x.shape[:3]))
+        if bn_rows == "all":
+            current = self.bn(self.linear(x).flatten(0, 2)).unflatten(0, x.shape[:3])
+            return lif(torch.where(live[..., None], current, 0))
+        current = self.normalise_few(self.linear(x[live]))
+        return lif(current.new_zeros(*x.shape[:3], current.shape[-1]).index_put((live,), current))
+
+    def normalise_few(self, rows: Float[Tensor, "R E"]) -> Float[Tensor, "R E"]:
+        """BN of however many rows are left: fewer than two have no variance, so they use the running statistics."""
+        if self.training and len(rows) < 2:
+            return F.batch_norm(rows, self.bn.running_mean, self.bn.running_var, self.bn.weight, self.bn.bias, eps=self.bn.eps)
+        return self.bn(rows)
+
+
+class SSA(nn.Module):
+    """Spiking self-attention: LIF(0.125 q k^T v) without softmax, then LIF(BN(Linear)).
+
+    Computed as q (k^T v): the same number in exact arithmetic, and cheaper where K > D/N.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} can't be divided into {heads} heads: choose heads that divide the width")
+        self.heads = heads
+        self.qkv = SpikingLinear(width, 3 * width)
+        self.projection = SpikingLinear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+    ) -> Float[Tensor, "T B K D"]:
+        q, k, v = self.qkv(x, live, bn_rows).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)  # [T B N K D/N]
+        attended = (q @ (k.mT @ v)) * ATTENTION_SCALE
+        spikes = lif(attended.transpose(2, 3).flatten(-2), ATTENTION_THRESHOLD)
+        return self.projection(spikes, live, bn_rows)
+
+
+class MLP(nn.Module):
+    """LIF(BN(Linear D -> ratio D)), then LIF(BN(Linear ratio D -> D))."""
+
+    def __init__(self, width: int, ratio: int = 4):
+        super().__init__()
+        self.hidden = SpikingLinear(width, ratio * width)
+        self.output = SpikingLinear(ratio * width, width)
+
+    def forward(
+        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+    ) -> Float[Tensor, "T B K D"]:
+        return self.output(self.hidden(x, live, bn_rows), live, bn_rows)
+
+
+class Block(nn.Module):
+    """u + SSA(u), then u + MLP(u): the stream u holds non-negative integers, at most 2 more per block."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.attention = SSA(width, heads)
+        self.mlp = MLP(width)
+
+    def forward(
+        self, u: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+    ) -> Float[Tensor, "T B K D"]:
+        u = u + self.attention(u, live, bn_rows)
+        return u + self.mlp(u, live, bn_rows)
+
+
+class Spikformer(nn.Module):
+    """f(x) of Eq. 1, with the logits of every timestep; the prediction is their mean over T.
+
+    `width` must be a multiple of 8 and of `heads`; `image_size` is 32 or 64. `timesteps` may be changed at any time.
+    """
+
+    def __init__(self, *, depth: int = 4, width: int = 384, heads: int = 12, classes: int = 10, timesteps: int = 4, image_size: int = 32):
+        super().__init__()
+        if width % 8:
+            raise ValueError(f"width {width} is not a multiple of 8, which patch splitting needs")
+        self.timesteps = timesteps
+        self.sps = SPS(width, image_size)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.head = nn.Linear(width, classes)
+        self.apply(initialise)
+
+    def forward(self, image: Float[Tensor, "B 3 S S"]) -> SpikformerOutput:
+        u = self.embed(image)
+        for block in self.blocks:
+            u = block(u)
+        return SpikformerOutput(self.classify(u.mean(dim=2)))
+
+    def embed(self, image: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "T B K D"]:
+        """The tokens after patch splitting, in float32 at least: from here on the residual stream counts spikes."""
+        size = self.sps.image_size
+        if image.shape[-3:] != (3, size, size):
+            raise ValueError(f"images of shape {tuple(image.shape[1:])} given, this network takes (3, {size}, {size})")
+        return wide(self.sps(image, self.timesteps))
+
+    def classify(self, feature: Float[Tensor, "T B D"]) -> Float[Tensor, "T B C"]:
+        """FC of Eq. 1, outside autocast: eight bits of a bfloat16 logit would tie predictions."""
+        with torch.autocast(feature.device.type, enabled=False):
+            return self.head(feature)
+
+
+def initialise(module: nn.Module) -> None:
+    """The published start: linear weights from a truncated normal of standard deviation 0.02, biases 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def as_frames(x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "TB D H W"]:
+    return x.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def max_pool(x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B h w D"]:
+    """3x3, stride 2, padding 1: halves height and width."""
+    pooled = F.max_pool2d(as_frames(x), kernel_size=3, stride=2, padding=1)
+    return pooled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
