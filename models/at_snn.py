@@ -25,6 +25,7 @@ class Trace(NamedTuple):
     executed: live after block l's merge, so computed by block l. halt_block: 1..L, 0 where a merge removed the token
     before it halted. remainder and probability: 0 where nothing was executed. survivors: positions that no merge
     removed, ascending, halted ones included. channel_0: what Eq. 3 scored, u_0 / n, 0 where nothing was executed.
+    tokens: K^l, those that merging has left in block l, halted ones included.
     """
 
     executed: Bool[Tensor, "L T B K0"]
@@ -33,6 +34,7 @@ class Trace(NamedTuple):
     probability: Float[Tensor, "L T B K0"]
     survivors: Int[Tensor, "B KL"]
     channel_0: Float[Tensor, "L T B K0"]
+    tokens: tuple[int, ...]
 
 
 class ATSNNOutput(NamedTuple):
@@ -111,7 +113,7 @@ class ATSNN(nn.Module):
         feature = tokens.u.new_zeros(*tokens.u.shape[:2], tokens.u.shape[-1])
         halt_block = torch.zeros(tokens.live.shape, dtype=torch.long, device=image.device)
         remainder = torch.zeros_like(tokens.n)
-        history = []
+        history, present = [], []
         for number, block in enumerate(self.backbone.blocks, start=1):
             if self.gamma:
                 tokens = self.merge(tokens)
@@ -121,11 +123,12 @@ class ATSNN(nn.Module):
             halt_block = torch.where(tokens.spread(halting_here, initial), number, halt_block)
             remainder = remainder + tokens.spread(torch.where(halting_here, p, 0), initial)
             executed = tokens.live | halting_here
+            present.append(u.shape[2])
             history.append([tokens.spread(x, initial).detach() for x in (executed, p, torch.where(executed, first, 0))])
         survivors = tokens.position
         ponder = halting.ponder_loss(merging.take(halt_block, survivors), merging.take(remainder, survivors))
         executed, p, first = (torch.stack(x) for x in zip(*history))
-        trace = Trace(executed, halt_block, remainder.detach(), p, survivors, first)
+        trace = Trace(executed, halt_block, remainder.detach(), p, survivors, first, tuple(present))
         return ATSNNOutput(self.backbone.classify(feature), ponder, trace)
 
     def merge(self, tokens: Tokens) -> Tokens:

@@ -1,0 +1,43 @@
+"""AT-SNN: adaptive tokens by merging and two-dimensional halting (Kang et al.); the network is `models.at_snn.ATSNN`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TITLE = "AT-SNN"
+
+
+class Options(BaseModel):
+    """Those of `models.at_snn.ATSNN`, and the weight of the ponder loss; defaults are the paper's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gamma: int = Field(ge=0)
+    alpha: float = 5.0
+    beta: float = -10.0
+    epsilon: float = Field(default=0.01, ge=0, lt=1)
+    axes: Literal["2d", "1d"] = "2d"
+    reading: Literal["inclusive", "printed", "example"] = "inclusive"
+    partner: Literal["per_timestep", "fixed"] = "per_timestep"
+    head_norm: Literal["tokens", "initial"] = "tokens"
+    bn_rows: Literal["all", "live"] = "all"
+    delta: float = 1e-3
+
+
+def label(options: Options) -> str:
+    return f"{TITLE} (γ = {options.gamma})"
+
+
+def build(backbone, options: Options):
+    from models.at_snn import ATSNN
+
+    return ATSNN(backbone, **options.model_dump(exclude={"delta"}))
+
+
+def loss(output, target, options: Options):
+    """Eq. 11: cross-entropy of the mean of the logits over T (Eq. 8) plus delta_p times the ponder loss (Eq. 10)."""
+    from torch.nn.functional import cross_entropy
+
+    from models.at_snn import overall_loss
+
+    return overall_loss(cross_entropy(output.logits.mean(0), target), output.ponder_loss, options.delta)

@@ -1,0 +1,28 @@
+"""The device and the arithmetic of a process: what accelerate is asked for."""
+
+import torch
+from accelerate import Accelerator
+
+from pipeline.provenance import processor
+
+
+def resolve_precision(declared: str) -> str:
+    """`auto` is bf16 where the processor computes in it, else fp16 with a scaler on a GPU, else float32."""
+    if declared != "auto":
+        return declared
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"
+
+
+def open_device(declared_precision: str, threads: int) -> tuple[Accelerator, str]:
+    """The accelerator of this process and the precision it computes in. One process: several GPUs come with the cluster."""
+    torch.set_num_threads(threads)
+    precision = resolve_precision(declared_precision)
+    mixed = precision if precision in ("bf16", "fp16") else "no"
+    return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available()), precision
+
+
+def describe_device(accelerator: Accelerator) -> str:
+    gpu = accelerator.device.type == "cuda"
+    return torch.cuda.get_device_name(accelerator.device) if gpu else processor()

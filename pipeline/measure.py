@@ -1,0 +1,101 @@
+"""What one forward pass over a split tells: accuracy after each timestep, tokens of each block, who halted where.
+
+Dimensions: N images, T timesteps, L blocks, K0 tokens after patch splitting. Logits are causal in t, so one pass at T
+answers every smaller T.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BIN = 0.5  # width of the histogram of channel 0, whose values are integers until tokens merge
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One pass. Token arrays are None for a network that runs every token in every block."""
+
+    labels: np.ndarray  # int64 [N]
+    predictions: np.ndarray  # int64 [T, N], of the mean of the logits of timesteps 1..t
+    depth: int
+    ponder: float | None = None
+    tokens: np.ndarray | None = None  # [L] K^l / K0: what merging left in each block
+    executed: np.ndarray | None = None  # [L, T] share of the K0 tokens computed, mean over images
+    blocks: np.ndarray | None = None  # uint8 [N, K0] how many blocks computed the token, over all timesteps
+    halt_block: np.ndarray | None = None  # uint8 [T, N, K0], 0 where a merge removed the token before it halted
+    survived: np.ndarray | None = None  # bool [N, K0] no merge removed it
+    channel_0: np.ndarray | None = None  # int64 [L, bins] computed tokens by u_0 / n, bins of width BIN from 0
+
+    def summary(self) -> dict:
+        """The numbers of the pass, by name; lists run over timesteps (accuracy, tokens) or blocks."""
+        accuracy = (self.predictions == self.labels).mean(axis=1) * 100
+        content = {"images": len(self.labels), "accuracy_by_timestep": accuracy.tolist(), "accuracy": float(accuracy[-1])}
+        timesteps = np.arange(1, len(accuracy) + 1)
+        if self.executed is None:
+            ones = [1.0] * self.depth
+            return content | {"average_tokens_by_timestep": [1.0] * len(accuracy), "average_tokens": 1.0} | per_block(ones, ones)
+        average = self.executed.mean(axis=0).cumsum() / timesteps
+        content |= {"average_tokens_by_timestep": average.tolist(), "average_tokens": float(average[-1]), "ponder": self.ponder}
+        return content | per_block(self.tokens.tolist(), self.executed.mean(axis=1).tolist())
+
+
+def per_block(tokens: list[float], executed: list[float]) -> dict:
+    """Shares of the K0 tokens in each block: computed, merged away so far, halted so far."""
+    merged, halted = [1 - k for k in tokens], [k - x for k, x in zip(tokens, executed)]
+    return {"tokens_by_block": executed, "merged_by_block": merged, "halted_by_block": halted}
+
+
+@torch.no_grad()
+def measure(network: torch.nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, device, dtype=torch.float32) -> Measurement:
+    """Run a network in evaluation mode over batches of images and labels; its training mode is restored."""
+    was_training, predictions, labels, traces = network.training, [], [], []
+    network.eval()
+    depth = len(getattr(network, "backbone", network).blocks)
+    for images, target in batches:
+        output = network(images.to(device, dtype))
+        predictions.append(predict(output.logits))
+        labels.append(target.numpy())
+        if hasattr(output, "trace"):
+            traces.append(condense(output))
+    network.train(was_training)
+    told = combine(traces) if traces else {}
+    return Measurement(np.concatenate(labels), np.concatenate(predictions, axis=1), depth, **told)
+
+
+def predict(logits: Tensor) -> np.ndarray:
+    """The class of the mean of the logits [T, B, C] over timesteps 1..t, for every t: int64 [T, B]."""
+    return logits.double().cumsum(0).argmax(-1).cpu().numpy()
+
+
+def condense(output) -> dict:
+    """What is kept of one batch's trace."""
+    trace = output.trace
+    images, positions = trace.executed.shape[2:]
+    survived = torch.zeros(images, positions, dtype=torch.bool, device=trace.executed.device).scatter(1, trace.survivors, True)
+    return {
+        "ponder": output.ponder_loss.item() * images,
+        "tokens": np.array(trace.tokens) / positions,
+        "executed": trace.executed.double().mean(dim=3).sum(dim=2).cpu().numpy(),
+        "blocks": trace.executed.sum(dim=(0, 1)).cpu().numpy().astype(np.uint8),
+        "halt_block": trace.halt_block.cpu().numpy().astype(np.uint8),
+        "survived": survived.cpu().numpy(),
+        "channel_0": histogram(trace),
+    }
+
+
+def histogram(trace) -> np.ndarray:
+    """Computed tokens by u_0 / n, over timesteps and images: [L, bins]; more than the last bin holds counts in it."""
+    bins = int(2 * (1 + len(trace.executed)) / BIN) + 1  # a stream holds at most 2 + 2l after block l
+    index = (trace.channel_0 / BIN).floor().long().clamp(0, bins - 1)
+    rows = [torch.bincount(i[done], minlength=bins) for i, done in zip(index, trace.executed)]
+    return torch.stack(rows).cpu().numpy()
+
+
+def combine(batches: list[dict]) -> dict:
+    images = sum(len(batch["blocks"]) for batch in batches)
+    joined = {key: np.concatenate([b[key] for b in batches], axis=axis) for key, axis in (("blocks", 0), ("halt_block", 1), ("survived", 0))}
+    means = {key: sum(b[key] for b in batches) / images for key in ("executed", "ponder")}
+    return joined | means | {"tokens": batches[0]["tokens"], "channel_0": sum(b["channel_0"] for b in batches)}

@@ -1,0 +1,105 @@
+"""The one format of every data set: uint8 arrays, memory-mapped, with digest and origin of the source beside them.
+
+A folder data/prepared/<id>/ holds, for each of the splits train, heldout and test, <split>_images.npy [N, H, W, 3] and
+<split>_labels.npy [N], <split>_masks.npy [N, H, W] where the set has object masks, and meta.json, written last.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.campaign import Data
+from pipeline.errors import UserError
+from pipeline.randomness import generator
+from pipeline.sources import HELD_OUT, Raw
+
+SPLITS = ("train", "heldout", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    images: np.ndarray  # uint8 [N, H, W, 3]
+    labels: np.ndarray  # int64 [N]
+    masks: np.ndarray | None  # bool [N, H, W]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Prepared:
+    """An opened data set: `meta`, and `split(name)` memory-mapped."""
+
+    def __init__(self, folder: Path):
+        try:
+            self.meta = json.loads((folder / "meta.json").read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder} holds no prepared data set ({error}): run python -m pipeline.prepare first") from error
+        self.folder = folder
+
+    def split(self, name: str) -> Split:
+        def opened(part):
+            path = self.folder / f"{name}_{part}.npy"
+            return np.load(path, mmap_mode="r") if path.exists() else None
+
+        images, labels = opened("images"), opened("labels")
+        if images is None or labels is None or len(images) != self.meta["counts"][name]:
+            raise UserError(f"{self.folder} is incomplete: delete it, and it is prepared again")
+        return Split(images, labels, opened("masks"))
+
+
+def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
+    """Choose the splits and write them; complete or absent, since meta.json comes last."""
+    kept, heldout = hold_out(raw.train_labels, classes)
+    kept = limited(kept, data.train, f"{title}: datasets.{data.name}.train")
+    test = limited(np.arange(len(raw.test_labels)), data.test, f"{title}: datasets.{data.name}.test")
+    splits = {"train": (raw.train_images, raw.train_labels, raw.train_masks, kept)}
+    splits["heldout"] = (raw.train_images, raw.train_labels, raw.train_masks, heldout)
+    splits["test"] = (raw.test_images, raw.test_labels, raw.test_masks, test)
+    partial = data.folder.with_name(f".{data.id}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        for name, (images, labels, masks, chosen) in splits.items():
+            for part, array in (("images", images), ("labels", labels), ("masks", masks)):
+                if array is not None:
+                    np.save(partial / f"{name}_{part}.npy", array[chosen])
+        mean, std = channel_statistics(raw.train_images)
+        meta = {"id": data.id, "name": data.name, "title": title, "origin": data.origin, "official": data.official}
+        meta |= {"source": data.fingerprint, "classes": classes, "mean": mean, "std": std}
+        meta |= {"counts": {name: len(chosen) for name, (*_, chosen) in splits.items()}}
+        (partial / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+        shutil.rmtree(data.folder, ignore_errors=True)
+        os.rename(partial, data.folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return data.folder
+
+
+def hold_out(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices kept for training, in a mixed order, and the 1,000 held out, the same number of each class."""
+    order = generator("hold out", len(labels)).permutation(len(labels))
+    heldout = np.concatenate([order[labels[order] == c][: HELD_OUT // classes] for c in range(classes)])
+    if len(heldout) != HELD_OUT:
+        raise UserError(f"{len(heldout)} images could be held out of {len(labels)}, not {HELD_OUT}: too few of some class")
+    return order[~np.isin(order, heldout)], np.sort(heldout)
+
+
+def limited(indices: np.ndarray, count: int | None, key: str) -> np.ndarray:
+    if count is not None and count > len(indices):
+        raise UserError(f"{key} asks for {count} images, there are {len(indices)}: ask for fewer, or say nothing for all")
+    return np.sort(indices[:count])
+
+
+def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel over all training images, in [0, 1], to four digits as they are published."""
+    sums, squares, pixels = np.zeros(3), np.zeros(3), images[..., 0].size
+    for start in range(0, len(images), 1000):
+        chunk = images[start : start + 1000].astype(np.float64) / 255
+        sums += chunk.sum((0, 1, 2))
+        squares += (chunk**2).sum((0, 1, 2))
+    mean = sums / pixels
+    return np.round(mean, 4).tolist(), np.round(np.sqrt(squares / pixels - mean**2), 4).tolist()

@@ -1,0 +1,32 @@
+"""Randomness without state: every draw follows from (seed, what for, where), so that a resumed run, a run with another
+number of workers and an uninterrupted one see the same data.
+"""
+
+import hashlib
+import random
+
+import numpy as np
+
+
+def key_of(*parts: int | str) -> int:
+    """A 64-bit key that depends on every part and on their order."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+def generator(*parts: int | str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(key_of(*parts)))
+
+
+def seed_everything(*parts: int | str) -> None:
+    """Set the global generators (python, numpy, torch), from which timm and torchvision draw."""
+    import torch
+
+    key = key_of(*parts)
+    random.seed(key)
+    np.random.seed(key % 2**32)
+    torch.manual_seed(key)
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order in which an epoch goes through the images: int64 [count]."""
+    return generator(seed, "order", epoch).permutation(count)

@@ -1,0 +1,90 @@
+"""Stage 2: one training, from its parent's weights or from the start, to final weights and a record.
+
+python -m pipeline.train --scale smoke --run ID. A training that was killed goes on where it was when it is started
+again, and ends with the same weights, bit for bit.
+"""
+
+import argparse
+import fcntl
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from pipeline.campaign import Campaign, Run, common_arguments, describe, open_campaign
+from pipeline.errors import UserError, run_stage
+from pipeline.record import read_json, replace, replace_json
+from pipeline.sources import sha256
+
+
+def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
+    """Train a run to its end and publish it; what is complete appears under its name at once, done.json last."""
+    failed = campaign.run_folder(run) / "failed.json"
+    if failed.exists():
+        raise UserError(f"run {run.id} has failed before ({read_json(failed)['reason']}): mend the cause, then delete {failed}")
+    with only_process(campaign.weights_folder(run)):
+        from pipeline.training import Trainer, TrainingFailed
+
+        try:
+            trainer = Trainer(campaign, run, speaker(run, log))
+            trainer.train()
+        except TrainingFailed as error:
+            replace_json(failed, {"run": run.id, "reason": str(error)})
+            raise
+        publish(campaign, run, trainer)
+
+
+def publish(campaign: Campaign, run: Run, trainer) -> None:
+    from pipeline.checkpoint import save_weights
+
+    weights, folder = campaign.weights_folder(run) / "final.safetensors", campaign.run_folder(run)
+    save_weights(weights, trainer.backbone.state_dict(), run.id)
+    replace(folder / "record.jsonl", trainer.record.path.read_text())
+    replace(folder / "declaration.yaml", yaml.safe_dump(describe(run), sort_keys=False, allow_unicode=True))
+    position = trainer.position
+    done = {"run": run.id, "weights_sha256": sha256(weights), "epochs": position.epoch, "seconds": round(position.seconds, 1)}
+    replace_json(folder / "done.json", done | {"best_on_test": position.best})
+    trainer.mirror.live(trainer.record.entries())
+
+
+@contextmanager
+def only_process(folder: Path):
+    """Two processes never train the same run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder.name} is being trained by another process: wait for it, or stop it") from error
+        yield
+
+
+def speaker(run: Run, log: Path | None):
+    """A function that puts plain lines on standard error and into the log; a progress bar stays below them."""
+
+    def say(line: str) -> None:
+        from tqdm import tqdm
+
+        line = f"{run.id}: {line}"
+        tqdm.write(line, file=sys.stderr)
+        if log:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a") as file:
+                file.write(line + "\n")
+
+    return say
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="pipeline.train", description=__doc__)
+    common_arguments(parser)
+    parser.add_argument("--run", metavar="ID", required=True, help="the run's id, the name of its folder")
+    parser.add_argument("--log", metavar="FILE", type=Path, help="append the plain lines to this file too")
+    options = parser.parse_args()
+    campaign = open_campaign(options.scale, options.data)
+    train(campaign, campaign.find_run(options.run), options.log)
+
+
+if __name__ == "__main__":
+    run_stage(main, "train")

@@ -1,0 +1,159 @@
+"""The training loop of METHOD's recipe, resumable at any step."""
+
+import math
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from pipeline import declaration, provenance
+from pipeline.augment import TrainingBatches, evaluation_batches
+from pipeline.build import backbone_for, network_for
+from pipeline.campaign import Campaign, Run
+from pipeline.checkpoint import load_weights, restore_checkpoint, save_checkpoint
+from pipeline.device import describe_device, open_device
+from pipeline.errors import UserError
+from pipeline.measure import BIN, Measurement, measure
+from pipeline.prepared import Prepared
+from pipeline.record import Record
+from pipeline.schedule import learning_rate_schedule, optimizer_for
+from pipeline.tracking import run_mirror
+
+
+class TrainingFailed(UserError):
+    """A failure that another try would repeat."""
+
+
+class Trainer:
+    """One run from where its checkpoint stands to its last epoch. `say` takes a line for the log."""
+
+    def __init__(self, campaign: Campaign, run: Run, say):
+        self.campaign, self.run, self.say = campaign, run, say
+        self.folder = campaign.weights_folder(run)
+        self.accelerator, self.precision = open_device(run.precision, run.threads)
+        self.dtype = torch.float64 if self.precision == "float64" else torch.float32
+        data = Prepared(run.data.folder)
+        self.batches, self.data = TrainingBatches(data, run.recipe, run.seed), data
+        if not self.batches.steps:
+            raise UserError(f"run {run.id}: a batch of {run.recipe['batch']} is larger than the {len(self.batches.split)} training images")
+        self.backbone = backbone_for(run)
+        if run.parent:
+            load_weights(campaign.weights_folder(run.parent) / "final.safetensors", self.backbone, run.parent.id)
+        network = network_for(run.method, run.options, self.backbone.to(self.dtype))
+        self.optimizer = optimizer_for(network, run.recipe)
+        self.schedule, self.epochs = learning_rate_schedule(self.optimizer, run.recipe)
+        self.network, self.stepper = self.accelerator.prepare(network, self.optimizer)
+        method = declaration.method(run.method)
+        options = declaration.method_options(run.method, run.options)
+        self.loss = lambda output, target: method.loss(output, target, options)
+        self.record = Record(self.folder / "record.jsonl")
+        self.totals = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)  # loss and ponder x images
+
+    def train(self) -> None:
+        self.resume()
+        while self.position.epoch < self.epochs:
+            self.train_epoch()
+            self.finish_epoch()
+        self.record.append("end", best_on_test=self.position.best, seconds=round(self.position.seconds, 3))
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def resume(self) -> None:
+        """Weights, optimizer and record as the checkpoint has them, or a new record."""
+        self.position = restore_checkpoint(self.checkpoint, self.run.id, self.backbone, self.optimizer, self.accelerator.scaler)
+        self.record.keep(self.position.record_lines)
+        self.totals += torch.tensor([self.position.sums.get(key, 0.0) for key in ("loss", "ponder")], dtype=torch.float64).to(self.totals)
+        complete = self.position.epoch == self.epochs
+        if self.position.record_lines == 0:
+            self.record.append("start", run=self.run.id, provenance=self.provenance())
+            if self.run.parent:
+                self.record_epoch({})
+        elif not complete:
+            self.record.append("resume", at_epoch=self.position.epoch, at_step=self.position.step, provenance=self.provenance())
+            self.say(f"goes on at epoch {self.position.epoch}, step {self.position.step}")
+        self.mirror = run_mirror(self.campaign, self.run, self.record.entries()[0])
+        self.mirror.live(self.record.entries())
+        self.saved_at = time.monotonic()
+
+    def provenance(self) -> dict:
+        facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": describe_device(self.accelerator)}
+        return facts | {"precision": self.precision, "threads": self.run.threads, "data": self.data.meta}
+
+    def train_epoch(self) -> None:
+        """The steps of the epoch that are not yet taken."""
+        position = self.position
+        self.schedule.step(position.epoch)
+        self.network.train()
+        loader = self.batches.epoch(position.epoch, position.step, self.campaign.experiment.loader_workers)
+        bar = tqdm(loader, f"{self.run.id} {position.epoch + 1}/{self.epochs}", self.batches.steps, initial=position.step, leave=False, disable=not sys.stderr.isatty())
+        clock = time.monotonic()
+        for images, target in bar:
+            self.step(images.to(self.accelerator.device, self.dtype), target.to(self.accelerator.device, self.dtype))
+            position.step += 1
+            now = time.monotonic()
+            position.sums["seconds"] = position.sums.get("seconds", 0.0) + now - clock
+            position.seconds += now - clock
+            clock = now
+            if now - self.saved_at >= 60 * self.campaign.experiment.checkpoint_minutes:
+                self.save()
+                clock = time.monotonic()
+
+    def step(self, images: torch.Tensor, target: torch.Tensor) -> None:
+        output = self.network(images)
+        loss = self.loss(output, target)
+        self.stepper.zero_grad()
+        self.accelerator.backward(loss)
+        self.stepper.step()
+        ponder = output.ponder_loss.detach() if hasattr(output, "ponder_loss") else torch.zeros_like(loss)
+        self.totals += torch.stack([loss.detach(), ponder]).double() * len(images)
+
+    def save(self) -> None:
+        """A checkpoint of this very step."""
+        loss, ponder = self.totals.tolist()
+        if not math.isfinite(loss):
+            where = f"epoch {self.position.epoch + 1}, by step {self.position.step}"
+            raise TrainingFailed(f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision")
+        self.position.sums |= {"loss": loss, "ponder": ponder}
+        self.position.record_lines = len(self.record.entries())
+        save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
+        self.saved_at = time.monotonic()
+
+    def finish_epoch(self) -> None:
+        """Measure, record, save, and only then tell MLflow, which so never runs ahead of the checkpoint."""
+        position = self.position
+        images = self.batches.steps * self.run.recipe["batch"]
+        loss, ponder = (self.totals / images).tolist()
+        if not math.isfinite(loss):
+            self.save()
+        metrics = {"train_loss": loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        metrics |= {"train_ponder": ponder} if ponder else {}
+        metrics["images_per_second"] = images / position.sums["seconds"]
+        position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
+        self.totals.zero_()
+        entry = self.record_epoch(metrics)
+        self.save()
+        self.mirror.live(self.record.entries())
+        shown = {key: entry["metrics"][key] for key in ("train_loss", "heldout_accuracy", "test_accuracy", "average_tokens")}
+        told = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
+        self.say(f"epoch {position.epoch}/{self.epochs}: {told}, {metrics['images_per_second']:.0f} images/s")
+
+    def record_epoch(self, metrics: dict) -> dict:
+        """An epoch's line: what training gave, and accuracy and tokens measured now (epoch 0: before a retraining)."""
+        epoch = self.position.epoch
+        heldout, test = (self.measure(split) for split in ("heldout", "test"))
+        told = heldout.summary()
+        metrics |= {"heldout_accuracy": told["accuracy"], "test_accuracy": test.summary()["accuracy"]}
+        metrics |= {key: told[key] for key in ("average_tokens", "tokens_by_block", "merged_by_block", "halted_by_block")}
+        if epoch and metrics["test_accuracy"] > self.position.best.get("test_accuracy", -1):
+            self.position.best = {"epoch": epoch, "test_accuracy": metrics["test_accuracy"]}
+        entry = self.record.append("epoch", epoch=epoch, metrics=metrics)
+        if heldout.channel_0 is not None and epoch in (0, self.epochs):
+            self.record.append("channel_0", epoch=epoch, histogram={"bin": BIN, "split": "heldout", "blocks": heldout.channel_0.tolist()})
+        return entry
+
+    def measure(self, split: str) -> Measurement:
+        return measure(self.network, evaluation_batches(self.data, split), device=self.accelerator.device, dtype=self.dtype)

@@ -1,0 +1,10 @@
+rule aggregate:
+    input:
+        ancient(campaign.measured()),
+    output:
+        csv=f"{campaign.folder}/tables/table1.csv",
+        markdown=f"{campaign.folder}/tables/table1.md",
+        links=f"{campaign.folder}/tables/links.csv",
+        made=campaign.made_from("table1"),
+    shell:
+        "{campaign.stage[aggregate]}"

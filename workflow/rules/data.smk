@@ -1,0 +1,5 @@
+rule prepare:
+    output:
+        "data/prepared/{data}/meta.json",
+    shell:
+        "{campaign.stage[prepare]} --set {wildcards.data}"

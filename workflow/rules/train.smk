@@ -1,0 +1,15 @@
+# A checkpoint is no output: Snakemake deletes outputs before a job and after a failure. It stays in weights/<run>/, from
+# where a training goes on; what is listed here appears only when the training is complete.
+rule train:
+    input:
+        lambda wildcards: ancient(campaign.prerequisites(wildcards.run)),
+    output:
+        record=f"{campaign.folder}/runs/{{run}}/record.jsonl",
+        declaration=f"{campaign.folder}/runs/{{run}}/declaration.yaml",
+        done=f"{campaign.folder}/runs/{{run}}/done.json",
+        weights=f"{campaign.folder}/weights/{{run}}/final.safetensors",
+    log:
+        f"{campaign.folder}/logs/train/{{run}}.log",
+    threads: campaign.experiment.threads
+    shell:
+        "{campaign.stage[train]} --run {wildcards.run} --log {log}"
