@@ -6,7 +6,7 @@ Source: Kang et al., AT-SNN: Adaptive Tokens for Vision Transformer on Spiking N
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from models import halting, merging
 from models.neuron import wide
-from models.spikformer import BnRows
+from models.spikformer import BN_ROWS
 
-HeadNorm = Literal["tokens", "initial"]
+HEAD_NORMS = ("tokens", "initial")
 
 
 class Trace(NamedTuple):
@@ -87,19 +87,18 @@ class ATSNN(nn.Module):
         alpha: float = 5.0,
         beta: float = -10.0,
         epsilon: float = 0.01,
-        axes: halting.Axes = "2d",
-        reading: halting.Reading = "inclusive",
-        partner: merging.Partner = "per_timestep",
-        head_norm: HeadNorm = "tokens",
-        bn_rows: BnRows = "all",
+        axes: str = "2d",
+        reading: str = "inclusive",
+        partner: str = "per_timestep",
+        head_norm: str = "tokens",
+        bn_rows: str = "all",
     ):
         super().__init__()
-        choices = {"axes": (axes, ("2d", "1d")), "reading": (reading, ("inclusive", "printed", "example"))}
-        choices |= {"partner": (partner, ("per_timestep", "fixed")), "head_norm": (head_norm, ("tokens", "initial"))}
-        choices |= {"bn_rows": (bn_rows, ("all", "live"))}
-        for name, (value, allowed) in choices.items():
-            if value not in allowed:
-                raise ValueError(f"{name} {value!r} is unknown: use one of {', '.join(allowed)}")
+        halting.require("axes", axes, halting.AXES)
+        halting.require("reading", reading, halting.READINGS)
+        halting.require("partner", partner, merging.PARTNERS)
+        halting.require("head_norm", head_norm, HEAD_NORMS)
+        halting.require("bn_rows", bn_rows, BN_ROWS)
         if gamma < 0:
             raise ValueError(f"gamma {gamma} is negative: give the number of tokens to merge per block, 0 for none")
         self.backbone, self.gamma = backbone, gamma

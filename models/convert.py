@@ -46,6 +46,8 @@ def from_official_spikformer(
 def published_tensors(state_dict: Mapping) -> dict[str, Tensor]:
     """The checkpoint's tensors by published name: unwrapped, without `module.` and the unused LayerNorms."""
     inner = state_dict.get("state_dict", state_dict)
+    if not isinstance(inner, Mapping):
+        raise ValueError("not a published Spikformer checkpoint: its state_dict is no dictionary")
     names = {name.removeprefix("module."): tensor for name, tensor in inner.items()}
     return {name: x for name, x in names.items() if not re.fullmatch(r"block\.\d+\.norm[12]\.(weight|bias)", name)}
 

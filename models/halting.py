@@ -3,16 +3,14 @@
 Dimensions: T timesteps, B batch, K tokens, D channels. Blocks l and timesteps t count from 1 in formulas.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from models.neuron import wide
 
-Axes = Literal["2d", "1d"]
-Reading = Literal["inclusive", "printed", "example"]
+AXES = ("2d", "1d")
+READINGS = ("inclusive", "printed", "example")
 
 
 def channel_0(token: Float[Tensor, "T B K D"], count: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
@@ -25,8 +23,14 @@ def score(first: Float[Tensor, "T B K"], live: Bool[Tensor, "T B K"], alpha: flo
     return torch.where(live, torch.sigmoid(alpha * first + beta), 0)
 
 
+def require(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises ValueError where an option has none of its readings."""
+    if value not in allowed:
+        raise ValueError(f"{name} {value!r} is unknown: use one of {', '.join(allowed)}")
+
+
 def halting_sum(
-    before: Float[Tensor, "T B K"], h: Float[Tensor, "T B K"], *, axes: Axes = "2d", reading: Reading = "inclusive"
+    before: Float[Tensor, "T B K"], h: Float[Tensor, "T B K"], *, axes: str = "2d", reading: str = "inclusive"
 ) -> Float[Tensor, "T B K"]:
     """Eq. 4: H(l, t), from `before`, each timestep's own sum of h over blocks 1..l-1, and block l's `h`.
 
@@ -36,16 +40,14 @@ def halting_sum(
     Reading: `printed` stops at block l-1, S(l-1, t), as Eq. 4 has it.
     Reading: `example` is S(l-1, t) + h(l, t), the worked example of section 3.1 and the count of Eq. 9.
     """
-    if axes not in ("2d", "1d"):
-        raise ValueError(f"axes {axes!r} is unknown: use '2d' or '1d'")
+    require("axes", axes, AXES)
+    require("reading", reading, READINGS)
     over_time = (lambda x: x.cumsum(0)) if axes == "2d" else (lambda x: x)
     if reading == "inclusive":
         return over_time(before + h)
     if reading == "printed":
         return over_time(before)
-    if reading == "example":
-        return over_time(before) + h
-    raise ValueError(f"reading {reading!r} is unknown: use 'inclusive', 'printed' or 'example'")
+    return over_time(before) + h
 
 
 def halts(total: Float[Tensor, "T B K"], live: Bool[Tensor, "T B K"], epsilon: float, *, last: bool) -> Bool[Tensor, "T B K"]:

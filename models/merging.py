@@ -4,13 +4,13 @@ Dimensions: T timesteps, B batch, K tokens before the merge, G tokens merged awa
 I even and J odd positions among the K tokens. All functions are pure; no gradient flows through a choice.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-Partner = Literal["per_timestep", "fixed"]
+PARTNERS = ("per_timestep", "fixed")
 NORM_FLOOR = 1e-24  # of |a|^2 |b|^2, so that a zero token has similarity 0
 
 
@@ -41,7 +41,7 @@ def similarity(a: Float[Tensor, "*batch I D"], b: Float[Tensor, "*batch J D"]) -
 
 
 def match(
-    token: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"], gamma: int, partner: Partner = "per_timestep"
+    token: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"], gamma: int, partner: str = "per_timestep"
 ) -> Match:
     """Lines 1-11 of Algorithm 1: sources among even positions, each with its most similar live target among odd ones.
 
@@ -61,8 +61,6 @@ def match(
     if partner == "fixed":
         target = target[:1].expand_as(target)
         found = found[:1] & live.gather(-1, target)
-    elif partner != "per_timestep":
-        raise ValueError(f"partner {partner!r} is unknown: use 'per_timestep' or 'fixed'")
     return Match(2 * rank, target, found, survivors(2 * rank, token.shape[2]))
 
 

@@ -5,7 +5,7 @@ channels-last, [T, B, H, W, D] and [T, B, K, D], so that tokens in row-major ord
 Source: Zhou et al. 2022, https://arxiv.org/abs/2209.15425, and its published code, whose weights `models.convert` reads.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ ATTENTION_SCALE = 0.125  # whatever the width: the published constant
 ATTENTION_THRESHOLD = 0.5  # of the neuron after attention; all others fire at 1
 POOLED_STAGES = {32: (2, 3), 64: (1, 2, 3)}  # by image size: 8 x 8 = 64 tokens either way
 
-BnRows = Literal["all", "live"]
+BN_ROWS = ("all", "live")  # which rows batch norm sees in training, once tokens halt
 
 
 class SpikformerOutput(NamedTuple):
@@ -72,7 +72,7 @@ class SpikingLinear(nn.Module):
         self.bn = nn.BatchNorm1d(outputs)
 
     def forward(
-        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K E"]:
         if live is None:
             return lif(self.bn(self.linear(x).flatten(0, 2)).unflatten(0, x.shape[:3]))
@@ -104,7 +104,7 @@ class SSA(nn.Module):
         self.projection = SpikingLinear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K D"]:
         q, k, v = self.qkv(x, live, bn_rows).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)  # [T B N K D/N]
         attended = (q @ (k.mT @ v)) * ATTENTION_SCALE
@@ -121,7 +121,7 @@ class MLP(nn.Module):
         self.output = SpikingLinear(ratio * width, width)
 
     def forward(
-        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K D"]:
         return self.output(self.hidden(x, live, bn_rows), live, bn_rows)
 
@@ -135,7 +135,7 @@ class Block(nn.Module):
         self.mlp = MLP(width)
 
     def forward(
-        self, u: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: BnRows = "all"
+        self, u: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K D"]:
         u = u + self.attention(u, live, bn_rows)
         return u + self.mlp(u, live, bn_rows)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from reference import random_official_state_dict, reference_at_snn, reference_spikformer
 
-from models.at_snn import ATSNN
+from models.at_snn import ATSNN, overall_loss
 from models.convert import from_official_spikformer
+from models.spikformer import Spikformer
 
 SETTINGS = list(itertools.product((0, 5, 25), ("2d", "1d"), ("inclusive", "printed", "example")))
 
@@ -68,3 +69,91 @@ def test_without_scores_and_merging_it_is_spikformer():
         plain, adaptive = backbone(images()), ATSNN(backbone, gamma=0, alpha=0.0, beta=-200.0)(images())
     torch.testing.assert_close(adaptive.logits, plain.logits, rtol=0, atol=1e-9)
     torch.testing.assert_close(plain.logits, reference_spikformer(state, images(), heads=4, timesteps=4), rtol=0, atol=1e-9)
+
+
+def converted(seed=3, depth=4, **change):
+    state = random_official_state_dict(depth=depth, width=24, classes=7, seed=seed, **change)
+    return from_official_spikformer(state, heads=4)
+
+
+@pytest.mark.parametrize("gamma, depth, ratio", ((25, 4, 0.2891), (32, 4, 0.2344), (5, 4, 0.8047), (10, 4, 0.6094), (3, 8, 0.7891), (5, 8, 0.6484)))
+def test_average_tokens_are_the_methods_when_nothing_halts(gamma, depth, ratio):
+    with torch.no_grad():
+        trace = ATSNN(converted(depth=depth), gamma=gamma, alpha=0.0, beta=-200.0)(images(1)).trace
+    assert round(trace.executed.double().mean().item(), 4) == ratio
+
+
+def test_probabilities_of_a_token_sum_to_one_at_the_first_timestep_and_to_at_most_one_later():
+    with torch.no_grad():
+        trace = ATSNN(converted(blockwise_gain=2.0), gamma=0)(images()).trace
+    sums = trace.probability.sum(0)
+    torch.testing.assert_close(sums[0], torch.ones_like(sums[0]))
+    assert (sums <= 1 + 1e-12).all()
+
+
+def test_a_token_closed_in_a_block_stays_closed_in_it_at_every_later_timestep():
+    with torch.no_grad():
+        halted = ATSNN(converted(blockwise_gain=1.0), gamma=0)(images()).trace.halt_block
+    assert (halted[1:] <= halted[:-1]).all() and halted.unique().numel() > 1
+
+
+def test_a_halted_token_computes_nothing_and_stays_zero():
+    backbone = converted(blockwise_gain=2.0)
+    seen = []
+    hooks = [block.register_forward_hook(lambda _, inputs, output: seen.append((inputs[1], output))) for block in backbone.blocks]
+    with torch.no_grad():
+        ATSNN(backbone, gamma=5)(images())
+    [hook.remove() for hook in hooks]
+    dead = [(live, output[~live]) for live, output in seen if live is not None]
+    assert sum(len(rows) for _, rows in dead) > 0
+    assert all((rows == 0).all() for _, rows in dead)
+
+
+@pytest.mark.parametrize("bn_rows", ("all", "live"))
+def test_gradients_of_the_overall_loss_reach_every_weight_in_training(bn_rows):
+    model = ATSNN(converted(depth=3), gamma=5, bn_rows=bn_rows).train()
+    output = model(images())
+    overall_loss(torch.nn.functional.cross_entropy(output.logits.mean(0), torch.tensor([1, 2])), output.ponder_loss, 1.0).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert not without
+    assert model.backbone.blocks[0].mlp.output.bn.bias.grad[0] != 0
+
+
+def test_ponder_loss_falls_as_channel_0_rises():
+    """The gradient that teaches tokens to halt: through r, at block 1, towards more of channel 0."""
+    model = ATSNN(converted(depth=3, blockwise_gain=None), gamma=0).train()
+    model(images()).ponder_loss.backward()
+    assert model.backbone.blocks[0].mlp.output.bn.bias.grad[0] < 0
+
+
+def test_batch_norm_over_live_rows_differs_in_training_only():
+    image = images()
+    for train, equal in ((False, True), (True, False)):
+        outputs = [ATSNN(converted(blockwise_gain=2.0), gamma=5, bn_rows=rows).train(train)(image).logits for rows in ("all", "live")]
+        assert torch.allclose(*outputs, rtol=0, atol=1e-9) == equal
+
+
+def test_batch_norm_over_live_rows_survives_a_block_without_any():
+    model = ATSNN(converted(depth=3, blockwise_gain=50.0), gamma=0, epsilon=0.999, bn_rows="live").train()
+    output = model(images(1))
+    assert output.trace.executed[1:].sum() == 0 and output.logits.isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", ({"axes": "3d"}, {"reading": "loose"}, {"partner": "any"}, {"head_norm": "none"}, {"bn_rows": "dead"}, {"gamma": -1}))
+def test_an_unknown_option_is_refused(wrong):
+    with pytest.raises(ValueError, match=str(next(iter(wrong)))):
+        ATSNN(converted(depth=2), **{"gamma": 5} | wrong)
+
+
+def test_double_of_a_float32_network_works_throughout():
+    torch.manual_seed(0)
+    model = ATSNN(Spikformer(depth=2, width=16, heads=4), gamma=5).double()
+    output = model(images())
+    assert output.logits.dtype == output.ponder_loss.dtype == output.trace.probability.dtype == torch.float64
+
+
+def test_scores_and_counts_stay_float32_under_bfloat16_autocast():
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = ATSNN(Spikformer(depth=2, width=16, heads=4), gamma=5)(images().float())
+    assert output.logits.dtype == output.ponder_loss.dtype == output.trace.probability.dtype == torch.float32

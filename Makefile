@@ -1,0 +1,36 @@
+# make reproduce: everything from a declaration to results/<scale>/report.html.   make test: the tests.
+PYTHON ?= python3
+SCALE ?= smoke
+PORT ?= 5000
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores all --workflow-profile workflow/profiles/local --config scale=$(SCALE)
+
+.PHONY: reproduce test ui lock
+.DELETE_ON_ERROR:
+
+reproduce: .venv/ready
+	@mkdir -p .snakemake
+	@flock --nonblock --conflict-exit-code 75 .snakemake/make.lock sh -c 'rm -rf .snakemake/locks && exec $(SNAKEMAKE)' || \
+	  { code=$$?; [ $$code -ne 75 ] || echo "make: another make reproduce is running here: wait for it, or stop it" >&2; exit $$code; }
+	@echo "Report: results/$(SCALE)/report.html    Table 1: results/$(SCALE)/tables/table1.md    MLflow: make ui"
+
+test: .venv/ready
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+ui: .venv/ready
+	$(BIN)/python -m pipeline.tracking --scale $(SCALE)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT)
+
+# The environment: uv, itself pinned and hashed in requirements.lock, installs all the rest of it.
+.venv/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+	  { echo "make: Python 3.11 or 3.12 is needed; name one with make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -m venv --clear .venv || { echo "make: $(PYTHON) can't make environments: install its venv module (Debian: python3-venv)" >&2; exit 2; }
+	@awk '/^[a-z0-9]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@touch $@
+
+# After a change of the dependencies in pyproject.toml
+lock: .venv/ready
+	$(BIN)/uv pip compile --quiet pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 -o requirements.lock

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from reference import random_official_state_dict, reference_spikformer
+
+from models.convert import from_official_spikformer
+
+
+@pytest.fixture
+def state():
+    return random_official_state_dict(depth=3, width=24, classes=7, seed=1)
+
+
+def test_published_weights_give_the_published_logits(state):
+    model, image = from_official_spikformer(state, heads=4), torch.randn(2, 3, 32, 32).double()
+    assert not model.training and len(model.blocks) == 3 and model.head.out_features == 7
+    torch.testing.assert_close(model(image).logits, reference_spikformer(state, image, heads=4, timesteps=4), rtol=0, atol=1e-9)
+
+
+def test_the_published_size_has_the_published_parameters():
+    state = random_official_state_dict(depth=4, width=384, classes=10, seed=0)
+    counted = [x for name, x in state.items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    assert sum(x.numel() for x in counted) == 9_330_874
+    assert sum(p.numel() for p in from_official_spikformer(state).parameters()) == 9_324_730
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    (
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: {f"module.{k}": v for k, v in s.items()},
+        lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
+        lambda s: {k: v for k, v in s.items() if "norm" not in k},
+    ),
+)
+def test_wrapped_prefixed_or_without_the_unused_norms_it_is_the_same_network(state, wrap):
+    image = torch.randn(1, 3, 32, 32).double()
+    assert torch.equal(from_official_spikformer(wrap(state), heads=4)(image).logits, from_official_spikformer(state, heads=4)(image).logits)
+
+
+def test_a_missing_tensor_is_named(state):
+    del state["block.1.attn.k_bn.running_var"]
+    with pytest.raises(ValueError, match=r"missing block\.1\.attn\.k_bn\.running_var"):
+        from_official_spikformer(state, heads=4)
+
+
+def test_an_unknown_tensor_is_named(state):
+    state["block.0.attn.rpe"] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r"unknown block\.0\.attn\.rpe"):
+        from_official_spikformer(state, heads=4)
+
+
+@pytest.mark.parametrize("name", ("block.2.mlp.fc1_linear.weight", "head.bias", "patch_embed.proj_bn2.bias", "block.0.attn.q_bn.num_batches_tracked"))
+def test_a_tensor_of_another_shape_is_named_with_both_shapes(state, name):
+    state[name] = torch.zeros(3, 5, dtype=torch.float64)
+    with pytest.raises(ValueError, match=rf"{name} is \(3, 5\), not \("):
+        from_official_spikformer(state, heads=4)
+
+
+@pytest.mark.parametrize("content", ({}, {"state_dict": {}}, {"weight": torch.zeros(1)}, {"state_dict": 3}))
+def test_something_else_is_refused(content):
+    with pytest.raises(ValueError, match="not a published Spikformer checkpoint"):
+        from_official_spikformer(content)
+
+
+def test_a_block_left_out_in_the_middle_is_named(state):
+    gap = {k: v for k, v in state.items() if not k.startswith("block.1.")}
+    with pytest.raises(ValueError, match=r"missing block\.1\."):
+        from_official_spikformer(gap, heads=4)
