@@ -190,6 +190,13 @@ def method_options(name: str, options: dict[str, Any]):
         raise UserError(f"method {name}: {'; '.join(faults)}") from error
 
 
+def checked_options(name: str, options: dict[str, Any], where: str) -> None:
+    try:
+        method_options(name, options)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
 def check(experiment: Experiment, scale: str) -> None:
     """What holds between the parts: every name exists, parents come to an end, children fit their parents."""
     if experiment.scale != scale:
@@ -205,7 +212,8 @@ def check(experiment: Experiment, scale: str) -> None:
         check_run(experiment, label)
     for name, evaluation in experiment.evaluations.items():
         known(evaluation.run, experiment.runs, f"evaluations.{name}.run")
-        method_options(experiment.runs[evaluation.run].method, experiment.runs[evaluation.run].options | evaluation.options)
+        run = experiment.runs[evaluation.run]
+        checked_options(run.method, run.options | evaluation.options, f"evaluations.{name}")
     for index, row in enumerate(experiment.table1):
         check_row(experiment, row, f"table1.{index}")
     for name, figure in experiment.figures.items():
@@ -215,7 +223,7 @@ def check(experiment: Experiment, scale: str) -> None:
 def check_run(experiment: Experiment, label: str) -> None:
     run = experiment.runs[label]
     known(run.recipe, experiment.recipes, f"runs.{label}.recipe")
-    method_options(run.method, run.options)
+    checked_options(run.method, run.options, f"runs.{label}")
     ancestry = [label]
     while (parent := experiment.runs[ancestry[-1]].parent) is not None:
         known(parent, experiment.runs, f"runs.{ancestry[-1]}.parent")
