@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from pipeline.figures import blocks_per_token as figure
+
+
+def test_tokens_are_object_by_half_of_their_pixels_background_by_none():
+    masks = np.zeros((1, 32, 32), bool)
+    masks[0, :4, :4] = True  # all of token 0
+    masks[0, :4, 4:6] = True  # half of token 1
+    masks[0, :4, 8] = True  # a quarter of token 2
+    is_object, is_background = figure.classify(masks)
+    assert is_object[0, :4].tolist() == [True, True, False, False] and is_background[0, :4].tolist() == [False, False, False, True]
+    assert is_object.sum() == 2 and is_background.sum() == 61
+
+
+class Evaluation:
+    id = "at_snn-s0-00000000"
+    timesteps = 2
+
+    class run:
+        network = {"depth": 4}
+
+
+def measured(monkeypatch, halt_block, survived, masks):
+    arrays = {"halt_block": np.array(halt_block, np.uint8), "survived": np.array(survived)}
+    split = type("Split", (), {"masks": masks})
+    monkeypatch.setattr(figure, "arrays_of", lambda *_: (arrays, split))
+    return figure.measure(None, Evaluation)
+
+
+def scene():
+    masks = np.zeros((1, 32, 32), bool)
+    masks[0, :4, :4] = True
+    return masks, np.full((2, 1, 64), 4), np.ones((1, 64), bool)
+
+
+def test_the_number_is_the_difference_of_mean_halting_blocks(monkeypatch):
+    masks, halt_block, survived = scene()
+    halt_block[1, 0, 0] = 3  # the object: 4 and 3
+    halt_block[:, 0, 1:] = 2
+    halt_block[:, 0, 9], survived[0, 9] = 0, False  # merged away: not counted
+    numbers = measured(monkeypatch, halt_block, survived, masks)
+    assert numbers["object_halt_block"] == 3.5 and numbers["background_halt_block"] == 2
+    assert numbers["background_halts_earlier_by_blocks"] == pytest.approx(1.5)
+
+
+def test_it_is_undefined_when_none_halts_before_the_last_block(monkeypatch):
+    masks, halt_block, survived = scene()
+    assert measured(monkeypatch, halt_block, survived, masks)["background_halts_earlier_by_blocks"] is None
+    assert "undefined" in figure.caption(None, None, 2)
+
+
+def test_it_is_undefined_without_masks(monkeypatch):
+    _, halt_block, survived = scene()
+    assert measured(monkeypatch, halt_block - 1, survived, None)["background_halts_earlier_by_blocks"] is None

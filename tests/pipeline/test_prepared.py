@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import campaign
+from pipeline.campaign import Data
+from pipeline.errors import UserError
+from pipeline.prepared import Prepared, channel_statistics, hold_out, prepare
+from pipeline.sources import Raw
+
+
+@pytest.fixture
+def raw():
+    images = np.random.default_rng(0).integers(0, 256, (1500, 8, 8, 3), dtype=np.uint8)
+    masks = images[..., 0] > 128
+    return Raw(images, np.arange(1500) % 10, images[:50], np.arange(50) % 10, masks, masks[:50])
+
+
+def data(train=None, test=None):
+    return Data("noise", "noise-1", "noise from nowhere", False, train, test)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.setattr(campaign, "PREPARED", tmp_path / "prepared")
+
+
+def test_held_out_images_are_1000_balanced_and_never_trained_on(raw):
+    kept, heldout = hold_out(raw.train_labels, 10)
+    assert len(heldout) == 1000 and len(kept) == 500 and not set(kept) & set(heldout)
+    assert np.array_equal(np.bincount(raw.train_labels[heldout]), [100] * 10)
+
+
+def test_what_is_opened_is_what_was_prepared(raw):
+    opened = Prepared(prepare(raw, data(train=200), title="noise", classes=10))
+    assert opened.meta["counts"] == {"train": 200, "heldout": 1000, "test": 50}
+    assert (opened.meta["origin"], opened.meta["source"], opened.meta["official"]) == ("noise from nowhere", "noise-1", False)
+    train, _ = hold_out(raw.train_labels, 10)
+    split = opened.split("train")
+    assert isinstance(split.images, np.memmap) and split.images.dtype == np.uint8
+    assert np.array_equal(split.images, raw.train_images[np.sort(train[:200])])
+    assert np.array_equal(opened.split("test").masks, raw.test_masks)
+
+
+def test_statistics_are_of_all_training_images_in_four_digits(raw):
+    mean, std = channel_statistics(raw.train_images)
+    pixels = raw.train_images.reshape(-1, 3) / 255
+    assert mean == np.round(pixels.mean(0), 4).tolist() and std == np.round(pixels.std(0), 4).tolist()
+
+
+def test_asking_for_more_than_there_is_names_the_key(raw):
+    with pytest.raises(UserError, match="datasets.noise.train asks for 501 images, there are 500"):
+        prepare(raw, data(train=501), title="noise", classes=10)
+    assert not list(campaign.PREPARED.glob("*")), "nothing half-written"
+
+
+def test_what_was_cut_off_is_no_data_set(raw, tmp_path):
+    folder = prepare(raw, data(), title="noise", classes=10)
+    (folder / "test_images.npy").unlink()
+    with pytest.raises(UserError, match="incomplete: delete it"):
+        Prepared(folder).split("test")
+    (folder / "meta.json").write_text(json.dumps({})[:1])
+    with pytest.raises(UserError, match="no prepared data set"):
+        Prepared(folder)

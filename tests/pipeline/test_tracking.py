@@ -1,0 +1,99 @@
+"""MLflow itself, on a sqlite store in a temporary folder."""
+
+import socket
+import time
+
+import pytest
+
+from pipeline import tracking
+from pipeline.record import Record, read, replace
+from pipeline.tracking import Mirror
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tracking, "STORE", tmp_path / "mlflow.db")
+    monkeypatch.setattr(tracking, "ARTIFACTS", tmp_path / "artifacts")
+
+
+def entries(epochs):
+    start = [{"event": "start", "time": 1000.0}]
+    return start + [{"event": "epoch", "time": 1000.5 + e, "epoch": e, "metrics": {"loss": 1 / e, "tokens": [1.0, 0.5]}} for e in range(1, epochs + 1)]
+
+
+def mirror():
+    return Mirror("tiny", "run-1", {"gamma": 5}, {"kind": "training"})
+
+
+def history(key):
+    client = tracking.open_client()
+    runs = client.search_runs([tracking.experiment_of(client, "tiny")])
+    assert len(runs) == 1
+    return [(m.step, m.value, m.timestamp) for m in client.get_metric_history(runs[0].info.run_id, key)]
+
+
+def test_what_is_pushed_again_is_not_doubled_and_gaps_are_filled(store):
+    first = mirror()
+    first.push(entries(2))
+    first.push(entries(2))
+    mirror().push([e for e in entries(5) if e.get("epoch") != 3])  # a new process that missed an epoch
+    mirror().push(entries(5))
+    assert sorted(history("loss")) == [(e, 1 / e, 1000_500 + 1000 * e) for e in range(1, 6)]
+    assert [value for _, value, _ in history("tokens_2")] == [0.5] * 5
+
+
+def test_the_end_of_a_record_ends_the_run(store):
+    mirror().push([*entries(1), {"event": "end", "time": 1009.0}])
+    client = tracking.open_client()
+    run = client.search_runs([tracking.experiment_of(client, "tiny")])[0]
+    assert run.info.status == "FINISHED" and run.info.end_time == 1009_000 and run.info.start_time == 1000_000
+    assert run.data.params == {"gamma": "5"} and run.data.tags[tracking.RUN_TAG] == "run-1"
+
+
+def test_a_histogram_is_an_artifact(store):
+    mirror().push([*entries(1), {"event": "channel_0", "time": 1002.0, "epoch": 1, "histogram": {"blocks": [[1, 2]]}}])
+    client = tracking.open_client()
+    run = client.search_runs([tracking.experiment_of(client, "tiny")])[0]
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "channel_0")] == ["channel_0/epoch_1.json"]
+
+
+def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(monkeypatch, capfd):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+    away = mirror()
+    started = time.monotonic()
+    for _ in range(20):
+        away.live(entries(3))
+    assert time.monotonic() - started < 30
+    assert capfd.readouterr().err.count("MLflow is away") == 1
+
+
+def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
+    import subprocess
+    import sys
+
+    from pipeline.declaration import ROOT
+
+    code = (
+        "import sys; from pathlib import Path; from pipeline import tracking; tracking.STORE = Path(sys.argv[1]); "
+        "tracking.ARTIFACTS = Path(sys.argv[1] + '.d'); tracking.Mirror('tiny', sys.argv[2], {}, {}).push([{'event': 'start', 'time': 1.0}])"
+    )
+    jobs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "fresh.db"), f"run-{i}"], cwd=ROOT, stderr=subprocess.PIPE) for i in range(4)]
+    errors = [job.communicate()[1].decode() for job in jobs]
+    assert [job.returncode for job in jobs] == [0] * 4, errors
+
+
+def test_a_record_forgets_what_came_after_the_checkpoint(tmp_path):
+    record = Record(tmp_path / "record.jsonl")
+    for epoch in range(4):
+        record.append("epoch", epoch=epoch)
+    record.keep(2)
+    assert [entry["epoch"] for entry in record.entries()] == [0, 1]
+
+
+def test_a_damaged_record_is_named_with_its_line(tmp_path):
+    replace(tmp_path / "record.jsonl", '{"event": "start"}\n{"event": "ep')
+    with pytest.raises(ValueError, match="record.jsonl, line 2, is damaged"):
+        read(tmp_path / "record.jsonl")

@@ -1,0 +1,157 @@
+"""The training loop in float64: golden losses, exact resume, and what happens when the loss is lost."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from accelerate.state import AcceleratorState
+
+from pipeline import training
+from pipeline.campaign import NUMERICS, Campaign
+from pipeline.declaration import Experiment
+from pipeline.errors import UserError
+from pipeline.prepare import prepare
+from pipeline.record import read
+from pipeline.train import train
+
+GOLDEN = Path(__file__).with_name("golden_losses.json")
+DECLARATION = """
+scale: tiny
+about: a test
+precision: float64
+checkpoint_minutes: 0
+datasets: {shapes: {train: 64, test: 20}}
+networks: {small: {depth: 2, width: 16, heads: 2, timesteps: 2}}
+recipes: {short: {epochs: 2, cooldown_epochs: 1, warmup_epochs: 1, batch: 16, lr: 2.0e-3}}
+runs:
+  static: {method: static, dataset: shapes, network: small, recipe: short, seeds: [0]}
+  at_snn: {method: at_snn, options: {gamma: 5, beta: -4.0}, parent: static, recipe: short}
+evaluations: {static: {run: static}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(training.Trainer, "measure", few_images(training.Trainer.measure))
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def few_images(measure):
+    """The held-out set always has 1,000 images; a test need not look at all of them."""
+    return lambda self, split: measure(self, "test")
+
+
+def campaign(**change):
+    content = yaml.safe_load(DECLARATION) | change
+    made = Campaign(Experiment.model_validate(content))
+    prepare(made, made.data("shapes"))
+    return made
+
+
+def epochs(made, label):
+    entries = read(made.run_folder(made.run(label, 0)) / "record.jsonl")
+    return [{k: v for k, v in e["metrics"].items() if k != "images_per_second"} for e in entries if e["event"] == "epoch"]
+
+
+def test_losses_are_the_golden_ones():
+    """Another curve is another numerics: raise campaign.NUMERICS and say why in CHANGELOG (how to: CONTRIBUTING)."""
+    made = campaign()
+    for label in ("static", "at_snn"):
+        train(made, made.run(label, 0))
+    losses = {label: [e["train_loss"] for e in epochs(made, label) if "train_loss" in e] for label in ("static", "at_snn")}
+    golden = json.loads(GOLDEN.read_text())
+    assert golden["numerics"] == NUMERICS
+    for label, expected in golden["losses"].items():
+        assert losses[label] == pytest.approx(expected, rel=1e-9), (label, losses)
+
+
+@pytest.mark.parametrize("label, stop", (("static", 1), ("static", 6), ("at_snn", 7)))
+def test_a_training_that_was_cut_off_ends_with_the_same_weights_and_record(monkeypatch, label, stop):
+    made = campaign()
+    if label == "at_snn":
+        train(made, made.run("static", 0))
+    run = made.run(label, 0)
+    train(made, run)
+    whole, record = (made.weights_folder(run) / "final.safetensors").read_bytes(), epochs(made, label)
+    for path in (*made.weights_folder(run).iterdir(), *made.run_folder(run).iterdir()):
+        path.unlink()
+    taken, step = [], training.Trainer.step
+
+    def cut(self, *batch):
+        if len(taken) == stop:
+            taken.append("cut")
+            raise KeyboardInterrupt
+        taken.append("step")
+        step(self, *batch)
+
+    monkeypatch.setattr(training.Trainer, "step", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train(made, run)
+    assert not (made.run_folder(run) / "done.json").exists()
+    train(made, run)
+    assert taken.count("step") == 12, "no step is taken twice"
+    assert (made.weights_folder(run) / "final.safetensors").read_bytes() == whole
+    assert epochs(made, label) == record
+    assert [e["event"] for e in read(made.run_folder(run) / "record.jsonl")].count("resume") == 1
+
+
+def test_a_lost_loss_fails_once_and_is_not_tried_again(monkeypatch):
+    made = campaign()
+    run = made.run("static", 0)
+    with monkeypatch.context() as broken:
+        broken.setattr("baselines.static.loss", lambda output, target, options: output.logits.sum() * float("nan"))
+        with pytest.raises(UserError, match="the loss is nan in epoch 1"):
+            train(made, run)
+    assert json.loads((made.run_folder(run) / "failed.json").read_text())["run"] == run.id
+    with pytest.raises(UserError, match="has failed before .* mend the cause, then delete"):
+        train(made, run)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    made = campaign(recipes={"short": {"epochs": 1, "batch": 128}})
+    with pytest.raises(UserError, match="a batch of 128 is larger than the 64 training images"):
+        train(made, made.run("static", 0))
+
+
+def test_a_missing_parent_is_named():
+    made = campaign()
+    with pytest.raises(UserError, match="weights .*static-s0-.* can't be read"):
+        train(made, made.run("at_snn", 0))
+
+
+def test_two_processes_never_train_the_same_run():
+    import fcntl
+
+    made = campaign()
+    run = made.run("static", 0)
+    made.weights_folder(run).mkdir(parents=True)
+    with (made.weights_folder(run) / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="is being trained by another process"):
+            train(made, run)
+
+
+def test_a_record_says_what_an_at_snn_run_must_say():
+    made = campaign()
+    for label in ("static", "at_snn"):
+        train(made, made.run(label, 0))
+    entries = read(made.run_folder(made.run("at_snn", 0)) / "record.jsonl")
+    assert [e["event"] for e in entries] == ["start", "epoch", "channel_0", "epoch", "epoch", "epoch", "channel_0", "end"]
+    assert [e["epoch"] for e in entries if e["event"] == "epoch"] == [0, 1, 2, 3]
+    metrics = entries[3]["metrics"]
+    assert set(metrics) == {
+        "train_loss", "train_ponder", "learning_rate", "images_per_second", "heldout_accuracy", "test_accuracy", "average_tokens",
+        "tokens_by_block", "merged_by_block", "halted_by_block",
+    }  # fmt: skip
+    assert metrics["merged_by_block"] == [5 / 64, 10 / 64]
+    assert metrics["tokens_by_block"][1] == pytest.approx(1 - 10 / 64 - metrics["halted_by_block"][1])
+    histogram = entries[2]["histogram"]["blocks"]
+    assert sum(histogram[0]) == 20 * 2 * 59, "images x timesteps x tokens computed in block 1"
+    made_with = entries[0]["provenance"]
+    assert made_with["precision"] == "float64" and made_with["data"]["source"].startswith("shapes-")
+    assert {"torch", "spikingjelly", "timm"} <= set(made_with["versions"]) and made_with["git"]["commit"]
+    assert torch.get_num_threads() == 1

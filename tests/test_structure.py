@@ -1,0 +1,116 @@
+"""The house keeps its shape: imports point one way, pins are equal, everything found by its name keeps its contract."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+
+import baselines
+import pipeline.datasets
+import pipeline.figures
+from pipeline.declaration import ROOT
+
+ROOMS = ("models", "baselines", "pipeline", "workflow")
+EXTERNAL_PINS = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", re.M)
+
+
+def modules(room):
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+
+
+def found(package):
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_one_way(room):
+    later = ROOMS[ROOMS.index(room) + 1 :]
+    wrong = [(str(path.relative_to(ROOT)), name) for path in modules(room) for name in imported(path) if name.split(".")[0] in later]
+    assert modules(room) and not wrong
+
+
+def test_spikingjelly_is_touched_in_one_place():
+    users = [str(path.relative_to(ROOT)) for room in ROOMS for path in modules(room) if any(n.startswith("spikingjelly") for n in imported(path))]
+    assert users == ["models/neuron.py"]
+
+
+def test_modules_and_functions_stay_short():
+    for path in (path for room in ROOMS for path in modules(room)):
+        text = path.read_text()
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 50, (path, node.name)
+
+
+def test_conda_users_get_the_pins_of_the_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert python == "python=3.11" and pip == "pip" and packages == {"pip": ["-r requirements.lock"]}
+
+
+def test_the_lock_pins_and_hashes_everything_that_the_project_asks_for():
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = dict(EXTERNAL_PINS.findall(lock))
+    for wanted in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
+        name, _, version = wanted.partition("==")
+        assert name in pins and (not version or pins[name] == version), wanted
+    blocks = re.split(r"^(?=[a-z0-9])", lock, flags=re.M)[1:]
+    assert len(blocks) >= len(pins) > 100 and all("--hash=sha256:" in block for block in blocks)
+
+
+def test_no_file_names_the_host_of_a_registry():
+    hosts = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs|deb\.debian")
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    files = [ROOT / name for name in listed if name and not name.startswith("tests/") and (ROOT / name).suffix not in (".png",)]
+    assert len(files) > 40 and not [path for path in files if path.is_file() and hosts.search(path.read_text())]
+
+
+@pytest.mark.parametrize("name", found(baselines))
+def test_a_method_keeps_its_contract(name):
+    """Built on a small network, its loss falls when the right class gains."""
+    import torch
+
+    from models.spikformer import Spikformer
+
+    method = importlib.import_module(f"baselines.{name}")
+    required = {key: 5 for key, field in method.Options.model_fields.items() if field.is_required()}
+    options = method.Options(**required)
+    assert options.model_config["frozen"] and options.model_config["extra"] == "forbid"
+    assert method.TITLE in method.label(options)
+    torch.manual_seed(0)
+    network = method.build(Spikformer(depth=2, width=16, heads=2), options)
+    output = network(torch.randn(2, 3, 32, 32))
+    assert output.logits.shape == (4, 2, 10)
+    target = torch.nn.functional.one_hot(torch.tensor([3, 4]), 10).float()
+    better = output._replace(logits=output.logits + 5 * target)
+    assert method.loss(better, target, options) < method.loss(output, target, options)
+    method.loss(output, target, options).backward()
+
+
+@pytest.mark.parametrize("name", found(pipeline.datasets))
+def test_a_data_set_keeps_its_contract(name):
+    dataset = importlib.import_module(f"pipeline.datasets.{name}")
+    source = dataset.source(None)
+    assert source.official and source.fingerprint and dataset.TITLE in source.origin
+    assert dataset.IMAGE_SIZE in (32, 64) and dataset.CLASS_COUNT > 1 and 1000 % dataset.CLASS_COUNT == 0
+    assert callable(dataset.read)
+
+
+@pytest.mark.parametrize("name", found(pipeline.figures))
+def test_a_figure_keeps_its_contract(name):
+    figure = importlib.import_module(f"pipeline.figures.{name}")
+    assert figure.TITLE and callable(figure.draw)
