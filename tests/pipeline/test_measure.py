@@ -46,7 +46,7 @@ def test_a_network_without_a_trace_runs_every_token():
 
 
 def test_the_histogram_counts_every_computed_token_by_its_channel_0():
-    model = network(0)
+    model = network(0).eval()
     measured = measure(model, batches(), device="cpu", dtype=torch.float64)
     with torch.no_grad():
         u = model.backbone.blocks[0](model.backbone.embed(torch.cat([x for x, _ in batches()]).double()))
