@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from models.neuron import wide
 from models.spikformer import Spikformer
 
 PARTS_OF_BN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -38,8 +39,7 @@ def from_official_spikformer(
     for name, origin in sources.items():
         tensors = [official[part] for part in origin]
         state[name] = tensors[0] if tensors[0].ndim == 0 else torch.cat(tensors)
-    dtype = official["head.weight"].dtype
-    model.to(dtype).load_state_dict(state)
+    model.to(wide(official["head.weight"]).dtype).load_state_dict(state)
     return model.eval()
 
 

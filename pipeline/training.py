@@ -113,24 +113,27 @@ class Trainer:
 
     def save(self) -> None:
         """A checkpoint of this very step."""
-        loss, ponder = self.totals.tolist()
-        if not math.isfinite(loss):
-            where = f"epoch {self.position.epoch + 1}, by step {self.position.step}"
-            raise TrainingFailed(f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision")
+        loss, ponder = self.finite_totals()
         self.position.sums |= {"loss": loss, "ponder": ponder}
         self.position.record_lines = len(self.record.entries())
         save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
         self.saved_at = time.monotonic()
 
+    def finite_totals(self) -> tuple[float, float]:
+        """Loss and ponder summed over the epoch's images so far. Raises TrainingFailed where the loss is lost."""
+        loss, ponder = self.totals.tolist()
+        if not math.isfinite(loss):
+            where = f"epoch {self.position.epoch + 1}, by step {self.position.step}"
+            raise TrainingFailed(f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision")
+        return loss, ponder
+
     def finish_epoch(self) -> None:
         """Measure, record, save, and only then tell MLflow, which so never runs ahead of the checkpoint."""
         position = self.position
         images = self.batches.steps * self.run.recipe["batch"]
-        loss, ponder = (self.totals / images).tolist()
-        if not math.isfinite(loss):
-            self.save()
-        metrics = {"train_loss": loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
-        metrics |= {"train_ponder": ponder} if ponder else {}
+        loss, ponder = self.finite_totals()
+        metrics = {"train_loss": loss / images, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        metrics |= {"train_ponder": ponder / images} if ponder else {}
         metrics["images_per_second"] = images / position.sums["seconds"]
         position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
         self.totals.zero_()

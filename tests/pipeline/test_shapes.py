@@ -4,6 +4,8 @@ import numpy as np
 
 from pipeline.datasets import shapes
 
+GOLDEN = (1, "990e8abd1fadc0f7")
+
 
 def test_an_image_depends_on_seed_and_index_alone():
     few, many = shapes.draw(30, seed=3), shapes.draw(300, seed=3)
