@@ -18,7 +18,7 @@ from pipeline.errors import UserError, run_stage
 NOTE = (
     "Avg. tokens: tokens computed per block and timestep over the 64 that patch splitting gives. Acc: last epoch, mean and "
     "standard deviation over seeds (n), evaluated in float32. Paper protocol: the epoch that is best on the test set, which "
-    "favours it. Scale: {scale}, {about}."
+    "favours it. A retrained row has had its parent's training and its own. Scale: {scale}, {about}."
 )
 
 

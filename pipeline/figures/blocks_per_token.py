@@ -30,7 +30,8 @@ def caption(mean: float | None, std: float | None, seeds: int) -> str:
     if mean is None:
         return "How much earlier unmerged background tokens halt than object tokens: undefined (none halts before the last block, or no mask)"
     spread = "" if std is None else f" ± {std:.3f}"
-    return f"Unmerged background tokens halt {mean:.3f}{spread} blocks earlier than object tokens (mean over timesteps and images, {seeds} seeds)"
+    order = "earlier" if mean >= 0 else "later"
+    return f"Unmerged background tokens halt {abs(mean):.3f}{spread} blocks {order} than object tokens (mean over timesteps and images, n = {seeds})"
 
 
 def measure(campaign: Campaign, evaluation: Evaluation) -> dict:
