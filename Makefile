@@ -19,7 +19,7 @@ test: .venv/ready
 
 ui: .venv/ready
 	$(BIN)/python -m pipeline.tracking --scale $(SCALE)
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 # The environment: uv, itself pinned and hashed in requirements.lock, installs all the rest of it.
 .venv/ready: requirements.lock

@@ -147,7 +147,9 @@ class ATSNN(nn.Module):
         here = halting.halts(total, tokens.live, self.epsilon, last=last)
         p = halting.probability(h, halting.remainder(tokens.total), tokens.live, here)
         remaining = torch.where(here[..., None], 0, u)
-        after = Tokens(remaining, torch.where(here, 0, tokens.n), tokens.live & ~here, tokens.score_sum + h, total, tokens.position)
+        after = Tokens(
+            remaining, torch.where(here, 0, tokens.n), tokens.live & ~here, tokens.score_sum + h, total, tokens.position
+        )
         return after, p, here, first
 
     def weigh(self, u: Float[Tensor, "T B K D"], p: Float[Tensor, "T B K"], initial: int) -> Float[Tensor, "T B D"]:

@@ -16,9 +16,7 @@ from models.spikformer import Spikformer
 PARTS_OF_BN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
-def from_official_spikformer(
-    state_dict: Mapping, *, heads: int = 12, timesteps: int = 4, image_size: int = 32
-) -> Spikformer:
+def from_official_spikformer(state_dict: Mapping, *, heads: int = 12, timesteps: int = 4, image_size: int = 32) -> Spikformer:
     """The network of a published checkpoint, in evaluation mode, with depth, width and classes read off its tensors.
 
     state_dict: the tensors by their published names, or the whole checkpoint that holds them under `state_dict`;

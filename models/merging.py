@@ -40,9 +40,7 @@ def similarity(a: Float[Tensor, "*batch I D"], b: Float[Tensor, "*batch J D"]) -
     return dot * dot.abs() / norms.clamp_min(NORM_FLOOR)
 
 
-def match(
-    token: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"], gamma: int, partner: str = "per_timestep"
-) -> Match:
+def match(token: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"], gamma: int, partner: str = "per_timestep") -> Match:
     """Lines 1-11 of Algorithm 1: sources among even positions, each with its most similar live target among odd ones.
 
     The gamma best sources are chosen at t = 1 and are the same at every t. Ties go to the lower index.

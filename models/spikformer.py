@@ -147,7 +147,9 @@ class Spikformer(nn.Module):
     `width` must be a multiple of 8 and of `heads`; `image_size` is 32 or 64. `timesteps` may be changed at any time.
     """
 
-    def __init__(self, *, depth: int = 4, width: int = 384, heads: int = 12, classes: int = 10, timesteps: int = 4, image_size: int = 32):
+    def __init__(
+        self, *, depth: int = 4, width: int = 384, heads: int = 12, classes: int = 10, timesteps: int = 4, image_size: int = 32
+    ):
         super().__init__()
         if width % 8:
             raise ValueError(f"width {width} is not a multiple of 8, which patch splitting needs")

@@ -51,7 +51,9 @@ def check_weights(campaign: Campaign) -> None:
         path = campaign.evaluation_folder(evaluation) / "result.json"
         done = records.read_json(campaign.run_folder(evaluation.run) / "done.json")
         if records.read_json(path)["weights_sha256"] != done["weights_sha256"]:
-            raise UserError(f"{path} was measured with other weights than run {evaluation.run.id} has now: delete it, and it is measured again")
+            raise UserError(
+                f"{path} was measured with other weights than run {evaluation.run.id} has now: delete it, and it is measured again"
+            )
 
 
 def tracked(campaign: Campaign) -> pd.DataFrame:
@@ -98,7 +100,9 @@ def table1(campaign: Campaign, found: pd.DataFrame) -> pd.DataFrame:
     for row in campaign.experiment.table1:
         evaluations = [e for e in campaign.evaluations if e.name == row.evaluation]
         values = pd.DataFrame([reading(campaign, e, row, metrics) for e in evaluations])
-        lines.append(identify(campaign, evaluations[0], row) | summarise(values) | {"run_ids": " ".join(e.run.id for e in evaluations)})
+        lines.append(
+            identify(campaign, evaluations[0], row) | summarise(values) | {"run_ids": " ".join(e.run.id for e in evaluations)}
+        )
     return pd.DataFrame(lines)
 
 
@@ -108,7 +112,9 @@ def reading(campaign: Campaign, evaluation: Evaluation, row: Row, metrics: pd.Se
     done = records.read_json(campaign.run_folder(evaluation.run) / "done.json")
     told = metrics[evaluation.id]
     found = {"accuracy": told[f"accuracy_by_timestep_{t}"], "tokens": told[f"average_tokens_by_timestep_{t}"], "best": None}
-    same = evaluation.split == "test" and t == evaluation.run.network["timesteps"] and evaluation.options == evaluation.run.options
+    same = (
+        evaluation.split == "test" and t == evaluation.run.network["timesteps"] and evaluation.options == evaluation.run.options
+    )
     return found | ({"best": done["best_on_test"]["test_accuracy"]} if same else {})
 
 
@@ -138,11 +144,23 @@ def summarise(values: pd.DataFrame) -> dict:
 
 def markdown(table: pd.DataFrame) -> str:
     """The table for readers: columns as in the paper, then where each number comes from."""
-    lines = ["| Dataset | Method | Architecture | Avg. tokens | T | Acc (%) | n | paper protocol (%) | origin | runs |", "|---|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| Dataset | Method | Architecture | Avg. tokens | T | Acc (%) | n | paper protocol (%) | origin | runs |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
     for row in table.itertuples():
         spread = "" if pd.isna(row.accuracy_std) else f" ± {row.accuracy_std:.2f}"
         best = "" if pd.isna(row.paper_protocol_mean) else f"{row.paper_protocol_mean:.2f}"
-        cells = [row.dataset, row.method, row.architecture, f"×{row.avg_tokens:.4g}", row.timesteps, f"{row.accuracy_mean:.2f}{spread}", row.n, best]
+        cells = [
+            row.dataset,
+            row.method,
+            row.architecture,
+            f"×{row.avg_tokens:.4g}",
+            row.timesteps,
+            f"{row.accuracy_mean:.2f}{spread}",
+            row.n,
+            best,
+        ]
         lines.append("| " + " | ".join(map(str, [*cells, f"{row.origin}; scale {row.scale}", row.run_ids])) + " |")
     return "\n".join(lines)
 

@@ -164,7 +164,9 @@ class Campaign:
         for candidate in known:
             if candidate.id == wanted:
                 return candidate
-        raise UserError(f"{what} {wanted!r} is not in scale {self.experiment.scale!r} as it is declared: {nearest(wanted, (c.id for c in known))}")
+        raise UserError(
+            f"{what} {wanted!r} is not in scale {self.experiment.scale!r} as it is declared: {nearest(wanted, (c.id for c in known))}"
+        )
 
     # Where it is
 

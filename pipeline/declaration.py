@@ -114,7 +114,9 @@ def load(scale: str, folder: Path = EXPERIMENTS) -> Experiment:
     """The declaration of a scale. Raises UserError with file, key and the nearest valid name."""
     path = folder / f"{scale}.yaml"
     if not path.is_file():
-        raise UserError(f"scale {scale!r} has no declaration {path.name} in {shown(folder)}: {nearest(scale, (p.stem for p in folder.glob('*.yaml')))}")
+        raise UserError(
+            f"scale {scale!r} has no declaration {path.name} in {shown(folder)}: {nearest(scale, (p.stem for p in folder.glob('*.yaml')))}"
+        )
     try:
         content = yaml.load(path.read_text(), Loader=UniqueKeys)
     except yaml.YAMLError as error:
@@ -143,7 +145,6 @@ class UniqueKeys(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is repeated", node.start_mark)
         return super().construct_mapping(node, deep)
-
 
 
 def explain(fault: dict, content: Any) -> str:
@@ -186,7 +187,11 @@ def method_options(name: str, options: dict[str, Any]):
         for fault in error.errors():
             key = str(fault["loc"][0]) if fault["loc"] else "options"
             unknown = fault["type"] == "extra_forbidden"
-            faults.append(f"unknown option {key}: {nearest(key, allowed.model_fields)}" if unknown else f"option {key}: {fault['msg'].lower()}")
+            faults.append(
+                f"unknown option {key}: {nearest(key, allowed.model_fields)}"
+                if unknown
+                else f"option {key}: {fault['msg'].lower()}"
+            )
         raise UserError(f"method {name}: {'; '.join(faults)}") from error
 
 
@@ -228,7 +233,9 @@ def check_run(experiment: Experiment, label: str) -> None:
     while (parent := experiment.runs[ancestry[-1]].parent) is not None:
         known(parent, experiment.runs, f"runs.{ancestry[-1]}.parent")
         if parent in ancestry:
-            raise UserError(f"runs.{label}.parent: a cycle, {' <- '.join([*ancestry, parent])}: one of them must start without a parent")
+            raise UserError(
+                f"runs.{label}.parent: a cycle, {' <- '.join([*ancestry, parent])}: one of them must start without a parent"
+            )
         ancestry.append(parent)
     for key in ("dataset", "network", "seeds"):
         if inherited(experiment, label, key) is None:
@@ -243,17 +250,23 @@ def check_child(experiment: Experiment, label: str, parent: str) -> None:
     for key in ("dataset", "network"):
         ours, theirs = inherited(experiment, label, key), inherited(experiment, parent, key)
         if ours != theirs:
-            raise UserError(f"runs.{label}.{key} is {ours!r}, its parent {parent!r} has {theirs!r}: weights carry over only to the same one")
+            raise UserError(
+                f"runs.{label}.{key} is {ours!r}, its parent {parent!r} has {theirs!r}: weights carry over only to the same one"
+            )
     extra = set(inherited(experiment, label, "seeds")) - set(inherited(experiment, parent, "seeds"))
     if extra:
-        raise UserError(f"runs.{label}.seeds: {sorted(extra)} not among the seeds of its parent {parent!r}: each seed starts from the parent of that seed")
+        raise UserError(
+            f"runs.{label}.seeds: {sorted(extra)} not among the seeds of its parent {parent!r}: each seed starts from the parent of that seed"
+        )
 
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:
     known(row.evaluation, experiment.evaluations, f"{where}.evaluation")
     longest = timesteps_of(experiment, experiment.evaluations[row.evaluation])
     if row.timesteps and row.timesteps > longest:
-        raise UserError(f"{where}.timesteps is {row.timesteps}, but evaluation {row.evaluation!r} runs {longest}: raise evaluations.{row.evaluation}.timesteps")
+        raise UserError(
+            f"{where}.timesteps is {row.timesteps}, but evaluation {row.evaluation!r} runs {longest}: raise evaluations.{row.evaluation}.timesteps"
+        )
 
 
 def known(name: str, section: dict, where: str) -> None:

@@ -26,7 +26,9 @@ def evaluate(campaign: Campaign, evaluation: Evaluation) -> dict:
     run = evaluation.run
     done = campaign.run_folder(run) / "done.json"
     if not done.exists():
-        raise UserError(f"run {run.id} is not trained yet: python -m pipeline.train --scale {campaign.experiment.scale} --run {run.id}")
+        raise UserError(
+            f"run {run.id} is not trained yet: python -m pipeline.train --scale {campaign.experiment.scale} --run {run.id}"
+        )
     accelerator, _ = open_device("float32", run.threads)
     backbone = backbone_for(run, evaluation.timesteps)
     load_weights(campaign.weights_folder(run) / "final.safetensors", backbone, run.id)
@@ -35,8 +37,18 @@ def evaluate(campaign: Campaign, evaluation: Evaluation) -> dict:
     measured = measure(network, evaluation_batches(data, evaluation.split), device=accelerator.device)
     folder = campaign.evaluation_folder(evaluation)
     save_arrays(folder / "tokens.npz", measured)
-    result = {"evaluation": evaluation.id, "run": run.id, "time": round(time.time(), 3), "split": evaluation.split, "timesteps": evaluation.timesteps}
-    result |= {"options": evaluation.options, "weights_sha256": read_json(done)["weights_sha256"], "device": describe_device(accelerator)}
+    result = {
+        "evaluation": evaluation.id,
+        "run": run.id,
+        "time": round(time.time(), 3),
+        "split": evaluation.split,
+        "timesteps": evaluation.timesteps,
+    }
+    result |= {
+        "options": evaluation.options,
+        "weights_sha256": read_json(done)["weights_sha256"],
+        "device": describe_device(accelerator),
+    }
     result |= {"data": data.meta, "metrics": measured.summary()}
     replace_json(folder / "result.json", result)
     return result
@@ -60,7 +72,9 @@ def main() -> None:
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
     metrics = evaluate(campaign, campaign.find_evaluation(options.evaluation))["metrics"]
-    print(f"{options.evaluation}: accuracy {metrics['accuracy']:.2f} %, average tokens {metrics['average_tokens']:.4f}, {metrics['images']} images")
+    print(
+        f"{options.evaluation}: accuracy {metrics['accuracy']:.2f} %, average tokens {metrics['average_tokens']:.4f}, {metrics['images']} images"
+    )
 
 
 if __name__ == "__main__":

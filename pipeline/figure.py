@@ -12,7 +12,9 @@ from pipeline.record import replace_json
 
 def draw(campaign: Campaign, name: str) -> dict:
     if name not in campaign.experiment.figures:
-        raise UserError(f"figure {name!r} is not in scale {campaign.experiment.scale!r}: {nearest(name, campaign.experiment.figures)}")
+        raise UserError(
+            f"figure {name!r} is not in scale {campaign.experiment.scale!r}: {nearest(name, campaign.experiment.figures)}"
+        )
     for path in campaign.figure_inputs(name):
         if not os.path.exists(path):
             raise UserError(f"{path} is missing: run snakemake, which makes it, or evaluate first")

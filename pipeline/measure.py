@@ -96,6 +96,9 @@ def histogram(trace) -> np.ndarray:
 
 def combine(batches: list[dict]) -> dict:
     images = sum(len(batch["blocks"]) for batch in batches)
-    joined = {key: np.concatenate([b[key] for b in batches], axis=axis) for key, axis in (("blocks", 0), ("halt_block", 1), ("survived", 0))}
+    joined = {
+        key: np.concatenate([b[key] for b in batches], axis=axis)
+        for key, axis in (("blocks", 0), ("halt_block", 1), ("survived", 0))
+    }
     means = {key: sum(b[key] for b in batches) / images for key in ("executed", "ponder")}
     return joined | means | {"tokens": batches[0]["tokens"], "channel_0": sum(b["channel_0"] for b in batches)}

@@ -38,7 +38,9 @@ def read(path: Path) -> list[dict]:
         try:
             entries.append(json.loads(line))
         except ValueError as error:
-            raise UserError(f"{path}, line {number}, is damaged ({error}): delete the file, and it is restored from the run's checkpoint") from error
+            raise UserError(
+                f"{path}, line {number}, is damaged ({error}): delete the file, and it is restored from the run's checkpoint"
+            ) from error
     return entries
 
 

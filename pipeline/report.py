@@ -48,7 +48,13 @@ def run_facts(campaign: Campaign, run) -> dict:
     entries = records.read(campaign.run_folder(run) / "record.jsonl")
     done = records.read_json(campaign.run_folder(run) / "done.json")
     epochs = [entry for entry in entries if entry["event"] == "epoch"]
-    return {"run": run, "done": done, "made": entries[0]["provenance"], "last": epochs[-1]["metrics"], "resumed": sum(e["event"] == "resume" for e in entries)}
+    return {
+        "run": run,
+        "done": done,
+        "made": entries[0]["provenance"],
+        "last": epochs[-1]["metrics"],
+        "resumed": sum(e["event"] == "resume" for e in entries),
+    }
 
 
 def figure_facts(campaign: Campaign, name: str) -> dict:
@@ -68,7 +74,11 @@ def curves(campaign: Campaign) -> bytes:
     labels = list(campaign.experiment.runs)
     for run in campaign.runs:
         epochs = [e for e in records.read(campaign.run_folder(run) / "record.jsonl") if e["event"] == "epoch"]
-        style = {"color": f"C{labels.index(run.label)}", "linestyle": "-" if run.seed == 0 else "--", "label": f"{run.label}, seed {run.seed}"}
+        style = {
+            "color": f"C{labels.index(run.label)}",
+            "linestyle": "-" if run.seed == 0 else "--",
+            "label": f"{run.label}, seed {run.seed}",
+        }
         for axis, key in zip(axes, ("train_loss", "heldout_accuracy", "average_tokens")):
             points = [(e["epoch"], e["metrics"][key]) for e in epochs if key in e["metrics"]]
             axis.plot(*zip(*points), marker=".", **style)

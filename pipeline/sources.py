@@ -45,7 +45,9 @@ def download(address: str, sha: str) -> Path:
     import pooch
 
     name = address.rsplit("/", 1)[-1]
-    fetcher = pooch.create(path=DOWNLOADS, base_url="", registry={name: f"sha256:{sha}"}, urls={name: address}, retry_if_failed=ATTEMPTS - 1)
+    fetcher = pooch.create(
+        path=DOWNLOADS, base_url="", registry={name: f"sha256:{sha}"}, urls={name: address}, retry_if_failed=ATTEMPTS - 1
+    )
     try:
         return Path(fetcher.fetch(name, progressbar=False))
     except (OSError, ValueError) as error:

@@ -55,6 +55,7 @@ class Mirror:
 
     def __init__(self, scale: str, run_id: str, params: dict, tags: dict):
         self.scale, self.run_id = scale, run_id
+        self.name = run_id if tags["kind"] == "training" else f"{tags['kind']} {run_id}"
         self.params, self.tags = params, tags
         self.client = self.mlflow_run = None
         self.known: set[tuple[str, int]] = set()  # metrics and steps that MLflow has
@@ -68,7 +69,11 @@ class Mirror:
             self.push(entries)
         except Exception as error:  # a server can fail in any way, and none may stop a run
             self.lost_at = time.monotonic()
-            print(f"tracking: MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on", file=sys.stderr, flush=True)
+            print(
+                f"tracking: MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def push(self, entries: list[dict]) -> None:
         """Metrics of entries that MLflow has not seen, with the times of the record; the status at the end."""
@@ -97,7 +102,9 @@ class Mirror:
         experiment = experiment_of(client, self.scale)
         found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self.run_id}'", max_results=1)
         started = int(entries[0]["time"] * 1000) if entries else None
-        self.mlflow_run = found[0] if found else client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags}, self.run_id)
+        self.mlflow_run = (
+            found[0] if found else client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags}, self.name)
+        )
         if not found:
             from mlflow.entities import Param
 
@@ -139,11 +146,19 @@ def run_mirror(campaign: Campaign, run, start: dict) -> Mirror:
     """The mirror of a training; `start` is the first event of its record."""
     params = {"method": run.method, "seed": run.seed, "dataset": run.data.name, "architecture": run.architecture}
     params |= {f"option.{k}": v for k, v in run.options.items()} | {f"network.{k}": v for k, v in run.network.items()}
-    params |= {f"recipe.{k}": v for k, v in run.recipe.items()} | {"threads": run.threads, "parent": run.parent.id if run.parent else ""}
+    params |= {f"recipe.{k}": v for k, v in run.recipe.items()} | {
+        "threads": run.threads,
+        "parent": run.parent.id if run.parent else "",
+    }
     made = start["provenance"]
     params |= {"data.id": run.data.id, "data.origin": run.data.origin, "precision": made["precision"], "device": made["device"]}
     params |= {f"version.{k}": v for k, v in made["versions"].items()}
-    tags = {"kind": "training", "scale": campaign.experiment.scale, "label": run.label, "git.commit": made["git"]["commit"] or "unknown"}
+    tags = {
+        "kind": "training",
+        "scale": campaign.experiment.scale,
+        "label": run.label,
+        "git.commit": made["git"]["commit"] or "unknown",
+    }
     return Mirror(campaign.experiment.scale, run.id, params, tags)
 
 
@@ -151,9 +166,17 @@ def evaluation_mirror(campaign: Campaign, evaluation) -> Mirror:
     """The mirror of an evaluation, a run of its own in MLflow."""
     run = evaluation.run
     params = {"method": run.method, "seed": run.seed, "dataset": run.data.name, "architecture": run.architecture}
-    params |= {f"option.{k}": v for k, v in evaluation.options.items()} | {"split": evaluation.split, "timesteps": evaluation.timesteps}
+    params |= {f"option.{k}": v for k, v in evaluation.options.items()} | {
+        "split": evaluation.split,
+        "timesteps": evaluation.timesteps,
+    }
     params |= {"run": run.id, "data.origin": run.data.origin}
-    return Mirror(campaign.experiment.scale, evaluation.id, params, {"kind": "evaluation", "scale": campaign.experiment.scale, "label": evaluation.name})
+    return Mirror(
+        campaign.experiment.scale,
+        evaluation.id,
+        params,
+        {"kind": "evaluation", "scale": campaign.experiment.scale, "label": evaluation.name},
+    )
 
 
 def evaluation_entries(result: dict) -> list[dict]:
@@ -187,7 +210,9 @@ def main() -> None:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"MLflow could not be reached ({type(error).__name__}: {error}): check MLFLOW_TRACKING_URI or {STORE}") from error
+        raise UserError(
+            f"MLflow could not be reached ({type(error).__name__}: {error}): check MLFLOW_TRACKING_URI or {STORE}"
+        ) from error
 
 
 if __name__ == "__main__":

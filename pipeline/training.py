@@ -37,7 +37,9 @@ class Trainer:
         data = Prepared(run.data.folder)
         self.batches, self.data = TrainingBatches(data, run.recipe, run.seed), data
         if not self.batches.steps:
-            raise UserError(f"run {run.id}: a batch of {run.recipe['batch']} is larger than the {len(self.batches.split)} training images")
+            raise UserError(
+                f"run {run.id}: a batch of {run.recipe['batch']} is larger than the {len(self.batches.split)} training images"
+            )
         self.backbone = backbone_for(run)
         if run.parent:
             load_weights(campaign.weights_folder(run.parent) / "final.safetensors", self.backbone, run.parent.id)
@@ -66,7 +68,9 @@ class Trainer:
         """Weights, optimizer and record as the checkpoint has them, or a new record."""
         self.position = restore_checkpoint(self.checkpoint, self.run.id, self.backbone, self.optimizer, self.accelerator.scaler)
         self.record.keep(self.position.record_lines)
-        self.totals += torch.tensor([self.position.sums.get(key, 0.0) for key in ("loss", "ponder")], dtype=torch.float64).to(self.totals)
+        self.totals += torch.tensor([self.position.sums.get(key, 0.0) for key in ("loss", "ponder")], dtype=torch.float64).to(
+            self.totals
+        )
         complete = self.position.epoch == self.epochs
         if self.position.record_lines == 0:
             self.record.append("start", run=self.run.id, provenance=self.provenance())
@@ -89,7 +93,14 @@ class Trainer:
         self.schedule.step(position.epoch)
         self.network.train()
         loader = self.batches.epoch(position.epoch, position.step, self.campaign.experiment.loader_workers)
-        bar = tqdm(loader, f"{self.run.id} {position.epoch + 1}/{self.epochs}", self.batches.steps, initial=position.step, leave=False, disable=not sys.stderr.isatty())
+        bar = tqdm(
+            loader,
+            f"{self.run.id} {position.epoch + 1}/{self.epochs}",
+            self.batches.steps,
+            initial=position.step,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
         clock = time.monotonic()
         for images, target in bar:
             self.step(images.to(self.accelerator.device, self.dtype), target.to(self.accelerator.device, self.dtype))
@@ -124,7 +135,9 @@ class Trainer:
         loss, ponder = self.totals.tolist()
         if not math.isfinite(loss):
             where = f"epoch {self.position.epoch + 1}, by step {self.position.step}"
-            raise TrainingFailed(f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision")
+            raise TrainingFailed(
+                f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision"
+            )
         return loss, ponder
 
     def finish_epoch(self) -> None:
@@ -155,7 +168,9 @@ class Trainer:
             self.position.best = {"epoch": epoch, "test_accuracy": metrics["test_accuracy"]}
         entry = self.record.append("epoch", epoch=epoch, metrics=metrics)
         if heldout.channel_0 is not None and epoch in (0, self.epochs):
-            self.record.append("channel_0", epoch=epoch, histogram={"bin": BIN, "split": "heldout", "blocks": heldout.channel_0.tolist()})
+            self.record.append(
+                "channel_0", epoch=epoch, histogram={"bin": BIN, "split": "heldout", "blocks": heldout.channel_0.tolist()}
+            )
         return entry
 
     def measure(self, split: str) -> Measurement:

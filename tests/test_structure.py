@@ -38,12 +38,19 @@ def found(package):
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_one_way(room):
     later = ROOMS[ROOMS.index(room) + 1 :]
-    wrong = [(str(path.relative_to(ROOT)), name) for path in modules(room) for name in imported(path) if name.split(".")[0] in later]
+    wrong = [
+        (str(path.relative_to(ROOT)), name) for path in modules(room) for name in imported(path) if name.split(".")[0] in later
+    ]
     assert modules(room) and not wrong
 
 
 def test_spikingjelly_is_touched_in_one_place():
-    users = [str(path.relative_to(ROOT)) for room in ROOMS for path in modules(room) if any(n.startswith("spikingjelly") for n in imported(path))]
+    users = [
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        for path in modules(room)
+        if any(n.startswith("spikingjelly") for n in imported(path))
+    ]
     assert users == ["models/neuron.py"]
 
 
@@ -74,7 +81,9 @@ def test_the_lock_pins_and_hashes_everything_that_the_project_asks_for():
 
 def test_no_file_names_the_host_of_a_registry():
     hosts = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs|deb\.debian")
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
     files = [ROOT / name for name in listed if name and not name.startswith("tests/") and (ROOT / name).suffix not in (".png",)]
     assert len(files) > 40 and not [path for path in files if path.is_file() and hosts.search(path.read_text())]
 

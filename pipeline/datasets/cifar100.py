@@ -44,7 +44,9 @@ def other(fingerprint: str) -> Source:
 def locate(folder: Path) -> Path:
     """The archive in a folder, or the folder unpacked from it."""
     if not folder.is_dir():
-        raise UserError(f"data folder {folder} does not exist: name one that holds {ARCHIVE} or {FOLDER}/, or none to download it")
+        raise UserError(
+            f"data folder {folder} does not exist: name one that holds {ARCHIVE} or {FOLDER}/, or none to download it"
+        )
     for place in (folder / FOLDER, folder):
         if all((place / split).is_file() for split in OFFICIAL_MD5):
             return place
@@ -73,7 +75,11 @@ def decode(batch: dict, split: str, place: Path) -> tuple[np.ndarray, np.ndarray
     rows = np.asarray(batch.get("data", []))
     expected = PER_CLASS[split] * CLASS_COUNT
     if rows.shape != (expected, 3072) or rows.dtype != np.uint8 or len(labels) != expected:
-        raise UserError(f"{place} ({split}) holds {rows.shape} {rows.dtype} and {len(labels)} fine labels, not {expected} images: not {TITLE}")
+        raise UserError(
+            f"{place} ({split}) holds {rows.shape} {rows.dtype} and {len(labels)} fine labels, not {expected} images: not {TITLE}"
+        )
     if not np.array_equal(np.bincount(labels, minlength=CLASS_COUNT), np.full(CLASS_COUNT, PER_CLASS[split])):
-        raise UserError(f"{place} ({split}) does not hold {PER_CLASS[split]} images of each of {CLASS_COUNT} classes: not {TITLE}")
+        raise UserError(
+            f"{place} ({split}) does not hold {PER_CLASS[split]} images of each of {CLASS_COUNT} classes: not {TITLE}"
+        )
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels

@@ -23,7 +23,14 @@ def draw(campaign: Campaign, evaluations: list[Evaluation], path: Path) -> dict:
     mean = float(np.mean(known)) if known else None
     std = float(np.std(known, ddof=1)) if len(known) > 1 else None
     paint(campaign, evaluations[0], path, caption(mean, std, len(numbers)))
-    return {"title": TITLE, "caption": caption(mean, std, len(numbers)), "mean": mean, "std": std, "n": len(known), "seeds": numbers}
+    return {
+        "title": TITLE,
+        "caption": caption(mean, std, len(numbers)),
+        "mean": mean,
+        "std": std,
+        "n": len(known),
+        "seeds": numbers,
+    }
 
 
 def caption(mean: float | None, std: float | None, seeds: int) -> str:
@@ -37,7 +44,12 @@ def caption(mean: float | None, std: float | None, seeds: int) -> str:
 def measure(campaign: Campaign, evaluation: Evaluation) -> dict:
     """Mean halting block of object and background tokens that no merge removed, and their difference."""
     arrays, split = arrays_of(campaign, evaluation)
-    content = {"evaluation": evaluation.id, "object_halt_block": None, "background_halt_block": None, "background_halts_earlier_by_blocks": None}
+    content = {
+        "evaluation": evaluation.id,
+        "object_halt_block": None,
+        "background_halt_block": None,
+        "background_halts_earlier_by_blocks": None,
+    }
     if "halt_block" not in arrays or split.masks is None:
         return content
     survived, halt_block = arrays["survived"], arrays["halt_block"].astype(float)
@@ -78,7 +90,9 @@ def paint(campaign: Campaign, evaluation: Evaluation, path: Path, text: str) -> 
         blocks = arrays["blocks"][index] if "blocks" in arrays else np.full(SIDE * SIDE, most)
         size = split.images.shape[1]
         left.imshow(split.images[index])
-        heat = right.imshow(blocks.reshape(SIDE, SIDE), vmin=0, vmax=most, cmap="magma", extent=(-0.5, size - 0.5, size - 0.5, -0.5))
+        heat = right.imshow(
+            blocks.reshape(SIDE, SIDE), vmin=0, vmax=most, cmap="magma", extent=(-0.5, size - 0.5, size - 0.5, -0.5)
+        )
         if split.masks is not None:
             for axis, colour in ((left, "white"), (right, "cyan")):
                 axis.contour(split.masks[index], [0.5], colors=colour, linewidths=0.8)

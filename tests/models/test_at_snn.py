@@ -39,7 +39,9 @@ def test_equals_the_independent_implementation(gamma, axes, reading):
     assert share[-1] < share[0], "halting and merging must have removed something for this to mean anything"
 
 
-@pytest.mark.parametrize("partner, head_norm, gamma", list(itertools.product(("per_timestep", "fixed"), ("tokens", "initial"), (3, 32))))
+@pytest.mark.parametrize(
+    "partner, head_norm, gamma", list(itertools.product(("per_timestep", "fixed"), ("tokens", "initial"), (3, 32)))
+)
 def test_every_option_equals_the_independent_implementation(partner, head_norm, gamma):
     state = random_official_state_dict(depth=3, width=48, classes=5, seed=4)
     compare(state, images(3, seed=1), heads=12, gamma=gamma, partner=partner, head_norm=head_norm, axes="1d", epsilon=0.1)
@@ -76,7 +78,9 @@ def converted(seed=3, depth=4, **change):
     return from_official_spikformer(state, heads=4)
 
 
-@pytest.mark.parametrize("gamma, depth, ratio", ((25, 4, 0.2891), (32, 4, 0.2344), (5, 4, 0.8047), (10, 4, 0.6094), (3, 8, 0.7891), (5, 8, 0.6484)))
+@pytest.mark.parametrize(
+    "gamma, depth, ratio", ((25, 4, 0.2891), (32, 4, 0.2344), (5, 4, 0.8047), (10, 4, 0.6094), (3, 8, 0.7891), (5, 8, 0.6484))
+)
 def test_average_tokens_are_the_methods_when_nothing_halts(gamma, depth, ratio):
     with torch.no_grad():
         trace = ATSNN(converted(depth=depth), gamma=gamma, alpha=0.0, beta=-200.0)(images(1)).trace
@@ -113,7 +117,9 @@ def test_a_halted_token_computes_nothing_and_stays_zero():
 def test_gradients_of_the_overall_loss_reach_every_weight_in_training(bn_rows):
     model = ATSNN(converted(depth=3), gamma=5, bn_rows=bn_rows).train()
     output = model(images())
-    overall_loss(torch.nn.functional.cross_entropy(output.logits.mean(0), torch.tensor([1, 2])), output.ponder_loss, 1.0).backward()
+    overall_loss(
+        torch.nn.functional.cross_entropy(output.logits.mean(0), torch.tensor([1, 2])), output.ponder_loss, 1.0
+    ).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert not without
     assert model.backbone.blocks[0].mlp.output.bn.bias.grad[0] != 0
@@ -129,7 +135,9 @@ def test_ponder_loss_falls_as_channel_0_rises():
 def test_batch_norm_over_live_rows_differs_in_training_only():
     image = images()
     for train, equal in ((False, True), (True, False)):
-        outputs = [ATSNN(converted(blockwise_gain=2.0), gamma=5, bn_rows=rows).train(train)(image).logits for rows in ("all", "live")]
+        outputs = [
+            ATSNN(converted(blockwise_gain=2.0), gamma=5, bn_rows=rows).train(train)(image).logits for rows in ("all", "live")
+        ]
         assert torch.allclose(*outputs, rtol=0, atol=1e-9) == equal
 
 
@@ -139,7 +147,9 @@ def test_batch_norm_over_live_rows_survives_a_block_without_any():
     assert output.trace.executed[1:].sum() == 0 and output.logits.isfinite().all()
 
 
-@pytest.mark.parametrize("wrong", ({"axes": "3d"}, {"reading": "loose"}, {"partner": "any"}, {"head_norm": "none"}, {"bn_rows": "dead"}, {"gamma": -1}))
+@pytest.mark.parametrize(
+    "wrong", ({"axes": "3d"}, {"reading": "loose"}, {"partner": "any"}, {"head_norm": "none"}, {"bn_rows": "dead"}, {"gamma": -1})
+)
 def test_an_unknown_option_is_refused(wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong)))):
         ATSNN(converted(depth=2), **{"gamma": 5} | wrong)

@@ -34,7 +34,9 @@ def test_the_published_size_has_the_published_parameters():
 )
 def test_wrapped_prefixed_or_without_the_unused_norms_it_is_the_same_network(state, wrap):
     image = torch.randn(1, 3, 32, 32).double()
-    assert torch.equal(from_official_spikformer(wrap(state), heads=4)(image).logits, from_official_spikformer(state, heads=4)(image).logits)
+    assert torch.equal(
+        from_official_spikformer(wrap(state), heads=4)(image).logits, from_official_spikformer(state, heads=4)(image).logits
+    )
 
 
 def test_a_missing_tensor_is_named(state):
@@ -49,7 +51,9 @@ def test_an_unknown_tensor_is_named(state):
         from_official_spikformer(state, heads=4)
 
 
-@pytest.mark.parametrize("name", ("block.2.mlp.fc1_linear.weight", "head.bias", "patch_embed.proj_bn2.bias", "block.0.attn.q_bn.num_batches_tracked"))
+@pytest.mark.parametrize(
+    "name", ("block.2.mlp.fc1_linear.weight", "head.bias", "patch_embed.proj_bn2.bias", "block.0.attn.q_bn.num_batches_tracked")
+)
 def test_a_tensor_of_another_shape_is_named_with_both_shapes(state, name):
     state[name] = torch.zeros(3, 5, dtype=torch.float64)
     with pytest.raises(ValueError, match=rf"{name} is \(3, 5\), not \("):

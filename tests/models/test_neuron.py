@@ -13,7 +13,9 @@ def test_charges_halfway_spikes_at_the_threshold_and_resets_to_zero():
 
 def test_equals_spikingjellys_module_with_the_published_settings():
     current = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0))
-    node = neuron.LIFNode(tau=2.0, v_threshold=1.0, v_reset=0.0, surrogate_function=surrogate.Sigmoid(4.0), detach_reset=True, step_mode="m")
+    node = neuron.LIFNode(
+        tau=2.0, v_threshold=1.0, v_reset=0.0, surrogate_function=surrogate.Sigmoid(4.0), detach_reset=True, step_mode="m"
+    )
     assert torch.equal(lif(3 * current), node(3 * current))
 
 

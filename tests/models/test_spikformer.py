@@ -64,7 +64,9 @@ def test_an_image_of_another_size_is_refused():
         small()(torch.randn(1, 3, 64, 64))
 
 
-@pytest.mark.parametrize("change, message", (({"heads": 5}, "5 heads"), ({"width": 20}, "multiple of 8"), ({"image_size": 48}, "image_size 48")))
+@pytest.mark.parametrize(
+    "change, message", (({"heads": 5}, "5 heads"), ({"width": 20}, "multiple of 8"), ({"image_size": 48}, "image_size 48"))
+)
 def test_an_impossible_network_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         small(**change)

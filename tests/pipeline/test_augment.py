@@ -31,7 +31,9 @@ def same(a, b):
 
 def test_the_operations_are_those_that_the_published_code_leaves():
     policy = rand_augment(Recipe().rand_augment, 32, [0.5, 0.5, 0.5])
-    assert [op.name for op in policy.ops] == ["Equalize", "Rotate", "ShearX", "TranslateXRel", "TranslateYRel"] == list(OPERATIONS)
+    assert (
+        [op.name for op in policy.ops] == ["Equalize", "Rotate", "ShearX", "TranslateXRel", "TranslateYRel"] == list(OPERATIONS)
+    )
     assert policy.num_layers == 1
     assert {(op.magnitude, op.magnitude_std, op.prob) for op in policy.ops} == {(9, 0.4, 0.5)}
 

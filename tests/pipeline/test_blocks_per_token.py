@@ -10,7 +10,12 @@ def test_tokens_are_object_by_half_of_their_pixels_background_by_none():
     masks[0, :4, 4:6] = True  # half of token 1
     masks[0, :4, 8] = True  # a quarter of token 2
     is_object, is_background = figure.classify(masks)
-    assert is_object[0, :4].tolist() == [True, True, False, False] and is_background[0, :4].tolist() == [False, False, False, True]
+    assert is_object[0, :4].tolist() == [True, True, False, False] and is_background[0, :4].tolist() == [
+        False,
+        False,
+        False,
+        True,
+    ]
     assert is_object.sum() == 2 and is_background.sum() == 61
 
 

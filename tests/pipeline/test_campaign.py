@@ -34,7 +34,13 @@ def test_a_changed_parent_changes_its_children_and_a_changed_child_only_itself()
 
 def test_every_field_that_changes_numbers_changes_the_id():
     before = ids(GOOD)[0]["static", 0]
-    paths = {("threads",): 2, ("precision",): "float32", ("datasets", "shapes", "train"): 200, ("recipes", "short", "lr"): 0.1, ("networks", "small", "timesteps"): 2}
+    paths = {
+        ("threads",): 2,
+        ("precision",): "float32",
+        ("datasets", "shapes", "train"): 200,
+        ("recipes", "short", "lr"): 0.1,
+        ("networks", "small", "timesteps"): 2,
+    }
     content = changed(("table1",), [])
     for path, value in paths.items():
         other = yaml.safe_load(yaml.safe_dump(content))
@@ -61,5 +67,8 @@ def test_a_parent_is_the_run_of_the_same_seed():
 
 
 def test_products_are_made_again_when_their_set_changes():
-    made = [ids(content)[1].made_from("table1") for content in (GOOD, changed(("runs", "static", "seeds"), [0]), changed(("about",), "other"))]
+    made = [
+        ids(content)[1].made_from("table1")
+        for content in (GOOD, changed(("runs", "static", "seeds"), [0]), changed(("about",), "other"))
+    ]
     assert len(set(made)) == 3

@@ -73,7 +73,11 @@ def test_every_declaration_in_the_repository_is_good(path):
         (("evaluations", "static", "run"), "nobody", "evaluations.static.run: 'nobody' is not declared"),
         (("table1",), [{"evaluation": "static", "timesteps": 5}], "table1.0.timesteps is 5, but evaluation 'static' runs 4"),
         (("table1",), [{"evaluatoin": "static"}], "unknown key table1.0.evaluatoin: did you mean 'evaluation'?"),
-        (("figures",), {"blocks_per_tokn": {"evaluation": "static"}}, "figure 'blocks_per_tokn' is unknown: did you mean 'blocks_per_token'?"),
+        (
+            ("figures",),
+            {"blocks_per_tokn": {"evaluation": "static"}},
+            "figure 'blocks_per_tokn' is unknown: did you mean 'blocks_per_token'?",
+        ),
         (("scale",), "other", "scale is 'other', the file's name says 'tiny'"),
     ),
 )
@@ -83,7 +87,9 @@ def test_a_mistake_is_named_with_file_key_and_nearest_name(tmp_path, path, value
     assert message in str(error.value) and "tiny.yaml" in str(error.value)
 
 
-@pytest.mark.parametrize("text, message", (("a: [", "not valid YAML"), ("scale: tiny\nscale: tiny\n", "key 'scale' is repeated"), ("", "tiny.yaml")))
+@pytest.mark.parametrize(
+    "text, message", (("a: [", "not valid YAML"), ("scale: tiny\nscale: tiny\n", "key 'scale' is repeated"), ("", "tiny.yaml"))
+)
 def test_what_is_no_declaration_is_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         load(tmp_path, text)
@@ -98,5 +104,7 @@ def test_reading_a_declaration_imports_no_torch():
     import subprocess
     import sys
 
-    code = "import sys; from pipeline.campaign import open_campaign; open_campaign('smoke').targets(); print('torch' in sys.modules)"
+    code = (
+        "import sys; from pipeline.campaign import open_campaign; open_campaign('smoke').targets(); print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"

@@ -19,7 +19,10 @@ def store(tmp_path, monkeypatch):
 
 def entries(epochs):
     start = [{"event": "start", "time": 1000.0}]
-    return start + [{"event": "epoch", "time": 1000.5 + e, "epoch": e, "metrics": {"loss": 1 / e, "tokens": [1.0, 0.5]}} for e in range(1, epochs + 1)]
+    return start + [
+        {"event": "epoch", "time": 1000.5 + e, "epoch": e, "metrics": {"loss": 1 / e, "tokens": [1.0, 0.5]}}
+        for e in range(1, epochs + 1)
+    ]
 
 
 def mirror():
@@ -78,9 +81,12 @@ def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
 
     code = (
         "import sys; from pathlib import Path; from pipeline import tracking; tracking.STORE = Path(sys.argv[1]); "
-        "tracking.ARTIFACTS = Path(sys.argv[1] + '.d'); tracking.Mirror('tiny', sys.argv[2], {}, {}).push([{'event': 'start', 'time': 1.0}])"
+        "tracking.ARTIFACTS = Path(sys.argv[1] + '.d'); tracking.Mirror('tiny', sys.argv[2], {}, {'kind': 'training'}).push([{'event': 'start', 'time': 1.0}])"
     )
-    jobs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "fresh.db"), f"run-{i}"], cwd=ROOT, stderr=subprocess.PIPE) for i in range(4)]
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "fresh.db"), f"run-{i}"], cwd=ROOT, stderr=subprocess.PIPE)
+        for i in range(4)
+    ]
     errors = [job.communicate()[1].decode() for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 4, errors
 

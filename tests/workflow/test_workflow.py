@@ -31,7 +31,9 @@ figures: {blocks_per_token: {evaluation: at_snn}}
 
 def call(folder, *words, **environment):
     clean = {k: v for k, v in os.environ.items() if k not in ("ATSNN_DATA", "MLFLOW_TRACKING_URI")}
-    return subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=500, env=clean | environment)
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=500, env=clean | environment
+    )
 
 
 def snakemake(folder, *words, scale="tiny", **environment):
@@ -41,7 +43,11 @@ def snakemake(folder, *words, scale="tiny", **environment):
 def jobs(run):
     """The jobs that a dry run says it would run, by rule."""
     assert run.returncode == 0, run.stdout + run.stderr
-    return dict(re.findall(r"^(\w+) +(\d+)$", (run.stdout + run.stderr).split("Reasons:")[0], re.M)) if "Nothing to be done" not in run.stdout + run.stderr else {}
+    return (
+        dict(re.findall(r"^(\w+) +(\d+)$", (run.stdout + run.stderr).split("Reasons:")[0], re.M))
+        if "Nothing to be done" not in run.stdout + run.stderr
+        else {}
+    )
 
 
 def one_line(run, stage, message):
@@ -55,7 +61,9 @@ def one_line(run, stage, message):
 def tree(tmp_path_factory):
     """A copy of what git knows or would add, with the tiny campaign done in it."""
     folder = tmp_path_factory.mktemp("tree")
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +103,9 @@ def test_the_tables_numbers_follow_from_the_stored_predictions(tree):
     for row, timesteps in zip(rows, (1, 2, 2)):
         accuracies = []
         for run in row["run_ids"].split():
-            result = next(p for p in (tree / "results/tiny/evals").glob("*/result.json") if json.loads(p.read_text())["run"] == run)
+            result = next(
+                p for p in (tree / "results/tiny/evals").glob("*/result.json") if json.loads(p.read_text())["run"] == run
+            )
             with np.load(result.with_name("tokens.npz")) as arrays:
                 accuracies.append(100 * (arrays["predictions"][timesteps - 1] == arrays["labels"]).mean())
         assert float(row["accuracy_mean"]) == pytest.approx(np.mean(accuracies), abs=0.005)
@@ -123,7 +133,9 @@ def test_a_deleted_record_comes_back_without_training(tree):
     assert run.returncode == 0, run.stdout + run.stderr
     assert jobs(snakemake(tree, "-n")) == {}
     after = (folder / "record.jsonl").read_text()
-    assert [line for line in after.splitlines() if '"end"' not in line] == [line for line in before.splitlines() if '"end"' not in line]
+    assert [line for line in after.splitlines() if '"end"' not in line] == [
+        line for line in before.splitlines() if '"end"' not in line
+    ]
     assert json.loads((folder / "done.json").read_text())["weights_sha256"] == done["weights_sha256"]
 
 
@@ -189,8 +201,16 @@ def test_a_wrong_declaration_is_one_line_and_exit_code_2(tree, old, new, message
 
 
 def test_an_unknown_run_is_one_line(tree):
-    one_line(call(tree, "pipeline.train", "--scale", "tiny", "--run", "static-s0-00000000"), "pipeline.train", "did you mean 'static-s0-")
-    one_line(call(tree, "pipeline.evaluate", "--scale", "tiny", "--evaluation", "x"), "pipeline.evaluate", "evaluation 'x' is not in scale")
+    one_line(
+        call(tree, "pipeline.train", "--scale", "tiny", "--run", "static-s0-00000000"),
+        "pipeline.train",
+        "did you mean 'static-s0-",
+    )
+    one_line(
+        call(tree, "pipeline.evaluate", "--scale", "tiny", "--evaluation", "x"),
+        "pipeline.evaluate",
+        "evaluation 'x' is not in scale",
+    )
 
 
 def test_a_truncated_archive_is_one_line_and_leaves_nothing(tree, tmp_path):
@@ -227,10 +247,16 @@ def test_a_number_that_differs_from_its_record_is_refused(tree):
     import sqlite3
 
     with sqlite3.connect(tree / "results/mlflow.db") as store:
-        run = store.execute("select run_uuid from tags where key = 'at_snn.id' and value like 'at_snn-s0-%' and run_uuid in (select run_uuid from tags where value = 'evaluation')").fetchone()[0]
+        run = store.execute(
+            "select run_uuid from tags where key = 'at_snn.id' and value like 'at_snn-s0-%' and run_uuid in (select run_uuid from tags where value = 'evaluation')"
+        ).fetchone()[0]
         store.execute("update latest_metrics set value = value + 1 where key = 'accuracy' and run_uuid = ?", (run,))
     try:
-        one_line(call(tree, "pipeline.aggregate", "--scale", "tiny"), "pipeline.aggregate", "MLflow says accuracy = .* its record says .*: the record counts")
+        one_line(
+            call(tree, "pipeline.aggregate", "--scale", "tiny"),
+            "pipeline.aggregate",
+            "MLflow says accuracy = .* its record says .*: the record counts",
+        )
     finally:
         with sqlite3.connect(tree / "results/mlflow.db") as store:
             store.execute("update latest_metrics set value = value - 1 where key = 'accuracy' and run_uuid = ?", (run,))
@@ -246,9 +272,13 @@ def test_a_fresh_clone_with_an_empty_store_makes_the_same_tables(tree):
     assert ((tables / "table1.csv").read_bytes(), (tables / "table1.md").read_bytes()) == before
 
 
-@pytest.mark.skipif(not os.environ.get("ATSNN_DATA"), reason="no real images here: set ATSNN_DATA to a folder that holds CIFAR-100")
+@pytest.mark.skipif(
+    not os.environ.get("ATSNN_DATA"), reason="no real images here: set ATSNN_DATA to a folder that holds CIFAR-100"
+)
 def test_a_slice_of_real_images_goes_all_the_way_to_a_table(tree):
-    content = TINY.replace("scale: tiny", "scale: slice").replace("shapes: {train: 128, test: 60}", "cifar100: {train: 128, test: 60}")
+    content = TINY.replace("scale: tiny", "scale: slice").replace(
+        "shapes: {train: 128, test: 60}", "cifar100: {train: 128, test: 60}"
+    )
     content = content.replace("dataset: shapes", "dataset: cifar100").replace("[0, 1]", "[0]")
     (tree / "workflow/experiments/slice.yaml").write_text(content)
     run = snakemake(tree, scale="slice", ATSNN_DATA=os.environ["ATSNN_DATA"])

@@ -74,7 +74,9 @@ def linear_accuracy(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], p
         fitted = accuracy(model(pixels), labels)
         found = accuracy(model((test[0].flatten(1) - mean) / std), test[1])
     slope = max(p.grad.abs().max().item() for p in model.parameters())
-    print(f"linear, L2 penalty {penalty:g}: training {fitted:.1f} %, test {found:.1f} %, largest gradient {slope:.0e}", flush=True)
+    print(
+        f"linear, L2 penalty {penalty:g}: training {fitted:.1f} %, test {found:.1f} %, largest gradient {slope:.0e}", flush=True
+    )
     return found
 
 
