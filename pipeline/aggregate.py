@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline import declaration, tracking
 from pipeline import record as records
-from pipeline.campaign import Campaign, Evaluation, common_arguments, open_campaign
+from pipeline.campaign import Campaign, Evaluation, Run, common_arguments, open_campaign
 from pipeline.declaration import Row
 from pipeline.errors import UserError, run_stage
 
@@ -48,25 +48,27 @@ def require(campaign: Campaign) -> None:
 def check_weights(campaign: Campaign) -> None:
     """Each evaluation is of the weights that its run has now."""
     for evaluation in campaign.evaluations:
-        path = campaign.evaluation_folder(evaluation) / "result.json"
         done = records.read_json(campaign.run_folder(evaluation.run) / "done.json")
-        if records.read_json(path)["weights_sha256"] != done["weights_sha256"]:
+        if result_of(campaign, evaluation)["weights_sha256"] != done["weights_sha256"]:
             raise UserError(
-                f"{path} was measured with other weights than run {evaluation.run.id} has now: delete it, and it is measured again"
+                f"{campaign.evaluation_folder(evaluation)} was measured with other weights than run {evaluation.run.id} has now: delete it, and it is measured again"
             )
 
 
 def tracked(campaign: Campaign) -> pd.DataFrame:
     """What MLflow says of this campaign's runs and evaluations: one row each, with the last value of each metric."""
     client = tracking.open_client()
-    wanted = {run.id: "training" for run in campaign.runs} | {evaluation.id: "evaluation" for evaluation in campaign.evaluations}
+    wanted = {run.id: ("training", tracking.started_at(record_of(campaign, run))) for run in campaign.runs}
+    for evaluation in campaign.evaluations:
+        wanted[evaluation.id] = ("evaluation", tracking.started_at(tracking.evaluation_entries(result_of(campaign, evaluation))))
     experiment, rows, token = tracking.experiment_of(client, campaign.experiment.scale), [], None
     while True:
         page = client.search_runs([experiment], max_results=1000, page_token=token)
         for run in page:
             our_id = run.data.tags.get(tracking.RUN_TAG)
-            if our_id in wanted:
-                rows.append({"kind": wanted[our_id], "id": our_id, "mlflow_run": run.info.run_id, "metrics": run.data.metrics})
+            kind, started = wanted.get(our_id, (None, None))
+            if kind and run.info.start_time == started:
+                rows.append({"kind": kind, "id": our_id, "mlflow_run": run.info.run_id, "metrics": run.data.metrics})
         token = page.token
         if not token:
             break
@@ -77,11 +79,18 @@ def check_against_records(campaign: Campaign, found: pd.DataFrame) -> None:
     """MLflow holds exactly what the records hold."""
     metrics = found.set_index("id")["metrics"]
     for evaluation in campaign.evaluations:
-        result = records.read_json(campaign.evaluation_folder(evaluation) / "result.json")
-        compare(evaluation.id, tracking.flatten(result["metrics"]), metrics)
+        compare(evaluation.id, tracking.flatten(result_of(campaign, evaluation)["metrics"]), metrics)
     for run in campaign.runs:
-        last = [entry for entry in records.read(campaign.run_folder(run) / "record.jsonl") if entry["event"] == "epoch"][-1]
+        last = [entry for entry in record_of(campaign, run) if entry["event"] == "epoch"][-1]
         compare(run.id, tracking.flatten(last["metrics"]), metrics)
+
+
+def record_of(campaign: Campaign, run: Run) -> list[dict]:
+    return records.read(campaign.run_folder(run) / "record.jsonl")
+
+
+def result_of(campaign: Campaign, evaluation: Evaluation) -> dict:
+    return records.read_json(campaign.evaluation_folder(evaluation) / "result.json")
 
 
 def compare(our_id: str, recorded: dict[str, float], metrics: pd.Series) -> None:

@@ -100,11 +100,10 @@ class Mirror:
     def connect(self, entries: list[dict]) -> None:
         client = open_client()
         experiment = experiment_of(client, self.scale)
-        found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self.run_id}'", max_results=1)
-        started = int(entries[0]["time"] * 1000) if entries else None
-        self.mlflow_run = (
-            found[0] if found else client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags}, self.name)
-        )
+        started = started_at(entries)
+        same = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self.run_id}'")
+        found = next((run for run in same if run.info.start_time == started), None)  # others: attempts with another record
+        self.mlflow_run = found or client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags}, self.name)
         if not found:
             from mlflow.entities import Param
 
@@ -113,6 +112,11 @@ class Mirror:
         for key in self.mlflow_run.data.metrics:
             self.known |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
         self.client = client
+
+
+def started_at(entries: list[dict]) -> int:
+    """When a record began, in milliseconds since 1970: with our id, what tells its run in MLflow from other attempts."""
+    return int(entries[0]["time"] * 1000)
 
 
 def experiment_of(client, scale: str) -> str:

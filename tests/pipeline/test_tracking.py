@@ -54,6 +54,16 @@ def test_the_end_of_a_record_ends_the_run(store):
     assert run.data.params == {"gamma": "5"} and run.data.tags[tracking.RUN_TAG] == "run-1"
 
 
+def test_a_run_that_was_made_anew_does_not_mix_with_the_earlier_attempt(store):
+    mirror().push(entries(2))
+    anew = mirror()
+    anew.push([{**entry, "time": entry["time"] + 500} for entry in entries(1)])
+    client = tracking.open_client()
+    assert len(client.search_runs([tracking.experiment_of(client, "tiny")])) == 2
+    found = client.get_metric_history(anew.mlflow_run.info.run_id, "loss")
+    assert [(m.step, m.value, m.timestamp) for m in found] == [(1, 1.0, 1501_500)]
+
+
 def test_a_histogram_is_an_artifact(store):
     mirror().push([*entries(1), {"event": "channel_0", "time": 1002.0, "epoch": 1, "histogram": {"blocks": [[1, 2]]}}])
     client = tracking.open_client()
