@@ -43,10 +43,11 @@ class Trainer:
         self.backbone = backbone_for(run)
         if run.parent:
             load_weights(campaign.weights_folder(run.parent) / "final.safetensors", self.backbone, run.parent.id)
-        network = network_for(run.method, run.options, self.backbone.to(self.dtype))
-        self.optimizer = optimizer_for(network, run.recipe)
+        self.backbone.to(self.accelerator.device, self.dtype)
+        self.network = network_for(run.method, run.options, self.backbone)
+        self.optimizer = optimizer_for(self.network, run.recipe)
         self.schedule, self.epochs = learning_rate_schedule(self.optimizer, run.recipe)
-        self.network, self.stepper = self.accelerator.prepare(network, self.optimizer)
+        self.stepper = self.accelerator.prepare(self.optimizer)  # with the scaler, where fp16 needs one
         method = declaration.method(run.method)
         options = declaration.method_options(run.method, run.options)
         self.loss = lambda output, target: method.loss(output, target, options)
@@ -114,7 +115,8 @@ class Trainer:
                 clock = time.monotonic()
 
     def step(self, images: torch.Tensor, target: torch.Tensor) -> None:
-        output = self.network(images)
+        with self.accelerator.autocast():
+            output = self.network(images)
         loss = self.loss(output, target)
         self.stepper.zero_grad()
         self.accelerator.backward(loss)
@@ -174,4 +176,5 @@ class Trainer:
         return entry
 
     def measure(self, split: str) -> Measurement:
+        """In float32 whatever training computes in, as the evaluation is."""
         return measure(self.network, evaluation_batches(self.data, split), device=self.accelerator.device, dtype=self.dtype)

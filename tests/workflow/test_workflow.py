@@ -112,6 +112,15 @@ def test_the_tables_numbers_follow_from_the_stored_predictions(tree):
         assert float(row["accuracy_std"]) == pytest.approx(np.std(accuracies, ddof=1), abs=0.005)
 
 
+def test_an_evaluation_says_what_the_last_epochs_record_says(tree):
+    """Whatever training computes in, both are measured in float32."""
+    for path in (tree / "results/tiny/evals").glob("*/result.json"):
+        result = json.loads(path.read_text())
+        record = (tree / "results/tiny/runs" / result["run"] / "record.jsonl").read_text().splitlines()
+        last = [entry for entry in map(json.loads, record) if entry["event"] == "epoch"][-1]
+        assert result["metrics"]["accuracy"] == last["metrics"]["test_accuracy"]
+
+
 def test_a_second_run_does_nothing_and_soon(tree):
     started = time.monotonic()
     run = snakemake(tree)
