@@ -84,6 +84,7 @@ def curves(campaign: Campaign) -> bytes:
             axis.plot(*zip(*points), marker=".", **style)
     for axis, title in zip(axes, ("training loss", "held-out accuracy (%)", "average tokens (share of 64)")):
         axis.set(title=title, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[-1].set_ylim(0, 1.05)
     axes[0].legend(fontsize=7)

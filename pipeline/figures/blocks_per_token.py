@@ -18,49 +18,42 @@ COLUMNS, ROWS = 6, 2  # images shown
 
 def draw(campaign: Campaign, evaluations: list[Evaluation], path: Path) -> dict:
     """The map of the first seed's evaluation as a PNG, and the number over all seeds."""
-    numbers = [measure(campaign, evaluation) for evaluation in evaluations]
-    known = [n["background_halts_earlier_by_blocks"] for n in numbers if n["background_halts_earlier_by_blocks"] is not None]
-    mean = float(np.mean(known)) if known else None
-    std = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    paint(campaign, evaluations[0], path, caption(mean, std, len(numbers)))
-    return {
-        "title": TITLE,
-        "caption": caption(mean, std, len(numbers)),
-        "mean": mean,
-        "std": std,
-        "n": len(known),
-        "seeds": numbers,
-    }
+    seeds = [measure(campaign, evaluation) for evaluation in evaluations]
+    known = [n["background_halts_earlier_by_blocks"] for n in seeds if "undefined" not in n]
+    numbers = {"mean": float(np.mean(known)) if known else None, "std": float(np.std(known, ddof=1)) if len(known) > 1 else None}
+    numbers |= {"n": len(known), "seeds": seeds}
+    text = caption(numbers)
+    paint(campaign, evaluations[0], path, text)
+    return {"title": TITLE, "caption": text} | numbers
 
 
-def caption(mean: float | None, std: float | None, seeds: int) -> str:
+def caption(numbers: dict) -> str:
+    mean, std = numbers["mean"], numbers["std"]
     if mean is None:
-        return "How much earlier unmerged background tokens halt than object tokens: undefined (none halts before the last block, or no mask)"
-    spread = "" if std is None else f" ± {std:.3f}"
-    order = "earlier" if mean >= 0 else "later"
-    return f"Unmerged background tokens halt {abs(mean):.3f}{spread} blocks {order} than object tokens (mean over timesteps and images, n = {seeds})"
+        return (
+            f"How much earlier unmerged background tokens halt than object tokens: undefined, {numbers['seeds'][0]['undefined']}"
+        )
+    spread, order = "" if std is None else f" ± {std:.3f}", "earlier" if mean >= 0 else "later"
+    means = f"mean over timesteps and images, n = {numbers['n']}"
+    return f"Unmerged background tokens halt {abs(mean):.3f}{spread} blocks {order} than object tokens ({means})"
 
 
 def measure(campaign: Campaign, evaluation: Evaluation) -> dict:
-    """Mean halting block of object and background tokens that no merge removed, and their difference."""
+    """Mean halting block of object and background tokens that no merge removed, and their difference; or why there is none."""
     arrays, split = arrays_of(campaign, evaluation)
-    content = {
-        "evaluation": evaluation.id,
-        "object_halt_block": None,
-        "background_halt_block": None,
-        "background_halts_earlier_by_blocks": None,
-    }
-    if "halt_block" not in arrays or split.masks is None:
-        return content
+    if "halt_block" not in arrays:
+        return {"evaluation": evaluation.id, "undefined": "this method halts no tokens"}
+    if split.masks is None:
+        return {"evaluation": evaluation.id, "undefined": "these images have no object masks"}
     survived, halt_block = arrays["survived"], arrays["halt_block"].astype(float)
-    is_object, is_background = classify(split.masks)
     if not (halt_block[:, survived] < evaluation.run.network["depth"]).any():
-        return content
-    of_object, of_background = (halt_block[:, kind & survived] for kind in (is_object, is_background))
+        return {"evaluation": evaluation.id, "undefined": "none halts before the last block"}
+    of_object, of_background = (halt_block[:, kind & survived] for kind in classify(split.masks))
     if not of_object.size or not of_background.size:
-        return content
-    content |= {"object_halt_block": float(of_object.mean()), "background_halt_block": float(of_background.mean())}
-    return content | {"background_halts_earlier_by_blocks": content["object_halt_block"] - content["background_halt_block"]}
+        return {"evaluation": evaluation.id, "undefined": "merging left no object or no background token"}
+    means = {"object_halt_block": float(of_object.mean()), "background_halt_block": float(of_background.mean())}
+    earlier = means["object_halt_block"] - means["background_halt_block"]
+    return {"evaluation": evaluation.id} | means | {"background_halts_earlier_by_blocks": earlier}
 
 
 def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -52,10 +52,16 @@ def test_the_number_is_the_difference_of_mean_halting_blocks(monkeypatch):
 
 def test_it_is_undefined_when_none_halts_before_the_last_block(monkeypatch):
     masks, halt_block, survived = scene()
-    assert measured(monkeypatch, halt_block, survived, masks)["background_halts_earlier_by_blocks"] is None
-    assert "undefined" in figure.caption(None, None, 2)
+    numbers = measured(monkeypatch, halt_block, survived, masks)
+    assert numbers["undefined"] == "none halts before the last block"
+    assert "undefined, none halts" in figure.caption({"mean": None, "std": None, "n": 0, "seeds": [numbers]})
 
 
 def test_it_is_undefined_without_masks(monkeypatch):
     _, halt_block, survived = scene()
-    assert measured(monkeypatch, halt_block - 1, survived, None)["background_halts_earlier_by_blocks"] is None
+    assert measured(monkeypatch, halt_block - 1, survived, None)["undefined"] == "these images have no object masks"
+
+
+def test_the_caption_says_which_halts_first():
+    assert "halt 0.250 ± 0.010 blocks earlier" in figure.caption({"mean": 0.25, "std": 0.01, "n": 2, "seeds": []})
+    assert "halt 0.250 blocks later" in figure.caption({"mean": -0.25, "std": None, "n": 1, "seeds": []})
