@@ -193,9 +193,11 @@ class Campaign:
     def targets(self) -> list[str]:
         files = [self.run_folder(run) / name for run in self.runs for name in ("done.json", "record.jsonl", "declaration.yaml")]
         files += [self.weights_folder(run) / "final.safetensors" for run in self.runs]
-        files += [self.evaluation_folder(evaluation) / "result.json" for evaluation in self.evaluations]
+        files += [self.evaluation_folder(e) / name for e in self.evaluations for name in ("result.json", "tokens.npz")]
         files += [self.made_from(product) for product in ("table1", *self.experiment.figures, "report")]
-        files += [self.folder / "tables" / "table1.csv", self.folder / "tables" / "table1.md", self.folder / "report.html"]
+        files += [self.folder / "tables" / name for name in ("table1.csv", "table1.md", "links.csv")]
+        files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in ("png", "json")]
+        files += [self.folder / "report.html"]
         return [str(path) for path in files]
 
     def prerequisites(self, run_id: str) -> list[str]:
