@@ -25,7 +25,8 @@ class Options(BaseModel):
 
 
 def label(options: Options) -> str:
-    return f"{TITLE} (γ = {options.gamma})"
+    other = [f"{key} = {value}" for key, value in options.model_dump(exclude_defaults=True, exclude={"gamma"}).items()]
+    return f"{TITLE} ({', '.join([f'γ = {options.gamma}', *other])})"
 
 
 def build(backbone, options: Options):

@@ -99,8 +99,10 @@ class ATSNN(nn.Module):
         halting.require("partner", partner, merging.PARTNERS)
         halting.require("head_norm", head_norm, HEAD_NORMS)
         halting.require("bn_rows", bn_rows, BN_ROWS)
-        if gamma < 0:
-            raise ValueError(f"gamma {gamma} is negative: give the number of tokens to merge per block, 0 for none")
+        if gamma < 0 or gamma != int(gamma):
+            raise ValueError(f"gamma {gamma} is no count: give the number of tokens to merge per block, 0 for none")
+        if not 0 <= epsilon < 1:
+            raise ValueError(f"epsilon {epsilon} is outside [0, 1): a token halts where its scores reach 1 - epsilon")
         self.backbone, self.gamma = backbone, gamma
         self.alpha, self.beta, self.epsilon = alpha, beta, epsilon
         self.axes, self.reading, self.partner = axes, reading, partner
@@ -114,7 +116,7 @@ class ATSNN(nn.Module):
         remainder = torch.zeros_like(tokens.n)
         history, present = [], []
         for number, block in enumerate(self.backbone.blocks, start=1):
-            if self.gamma:
+            if merging.merged_per_block(tokens.u.shape[2], self.gamma):
                 tokens = self.merge(tokens)
             u = block(tokens.u, tokens.live if number > 1 else None, self.bn_rows)
             tokens, p, halting_here, first = self.halt(tokens, u, last=number == depth)

@@ -26,8 +26,8 @@ def from_official_spikformer(state_dict: Mapping, *, heads: int = 12, timesteps:
     """
     official = published_tensors(state_dict)
     for anchor in ("patch_embed.proj_conv3.weight", "head.weight"):
-        if not isinstance(official.get(anchor), Tensor):
-            raise ValueError(f"not a published Spikformer checkpoint: {anchor} is missing")
+        if not isinstance(official.get(anchor), Tensor) or official[anchor].ndim == 0:
+            raise ValueError(f"not a published Spikformer checkpoint: {anchor} is missing or no matrix")
     width, classes = len(official["patch_embed.proj_conv3.weight"]), len(official["head.weight"])
     depth = 1 + max((int(m[1]) for name in official if (m := re.match(r"block\.(\d+)\.", name))), default=-1)
     model = Spikformer(depth=depth, width=width, heads=heads, classes=classes, timesteps=timesteps, image_size=image_size)
@@ -43,9 +43,9 @@ def from_official_spikformer(state_dict: Mapping, *, heads: int = 12, timesteps:
 
 def published_tensors(state_dict: Mapping) -> dict[str, Tensor]:
     """The checkpoint's tensors by published name: unwrapped, without `module.` and the unused LayerNorms."""
-    inner = state_dict.get("state_dict", state_dict)
-    if not isinstance(inner, Mapping):
-        raise ValueError("not a published Spikformer checkpoint: its state_dict is no dictionary")
+    inner = state_dict.get("state_dict", state_dict) if isinstance(state_dict, Mapping) else None
+    if not isinstance(inner, Mapping) or not all(isinstance(name, str) for name in inner):
+        raise ValueError("not a published Spikformer checkpoint: it holds no dictionary of tensors by name")
     names = {name.removeprefix("module."): tensor for name, tensor in inner.items()}
     return {name: x for name, x in names.items() if not re.fullmatch(r"block\.\d+\.norm[12]\.(weight|bias)", name)}
 

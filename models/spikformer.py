@@ -151,6 +151,8 @@ class Spikformer(nn.Module):
         self, *, depth: int = 4, width: int = 384, heads: int = 12, classes: int = 10, timesteps: int = 4, image_size: int = 32
     ):
         super().__init__()
+        if depth < 1 or timesteps < 1:
+            raise ValueError(f"depth {depth} and timesteps {timesteps} must be at least 1")
         if width % 8:
             raise ValueError(f"width {width} is not a multiple of 8, which patch splitting needs")
         self.timesteps = timesteps

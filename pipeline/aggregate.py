@@ -25,8 +25,13 @@ NOTE = (
 def aggregate(campaign: Campaign) -> pd.DataFrame:
     require(campaign)
     check_weights(campaign)
-    tracking.fill(campaign)
-    found = tracked(campaign)
+    try:
+        tracking.fill(campaign)
+        found = tracked(campaign)
+    except UserError:
+        raise
+    except Exception as error:  # a store can fail in any way
+        raise tracking.unreachable(error) from error
     check_against_records(campaign, found)
     table = table1(campaign, found)
     folder = campaign.folder / "tables"
@@ -48,7 +53,7 @@ def require(campaign: Campaign) -> None:
 def check_weights(campaign: Campaign) -> None:
     """Each evaluation is of the weights that its run has now."""
     for evaluation in campaign.evaluations:
-        done = records.read_json(campaign.run_folder(evaluation.run) / "done.json")
+        done = records.read_json(campaign.run_folder(evaluation.run) / "done.json", "weights_sha256", "best_on_test")
         if result_of(campaign, evaluation)["weights_sha256"] != done["weights_sha256"]:
             raise UserError(
                 f"{campaign.evaluation_folder(evaluation)} was measured with other weights than run {evaluation.run.id} has now: delete it, and it is measured again"
@@ -90,7 +95,7 @@ def record_of(campaign: Campaign, run: Run) -> list[dict]:
 
 
 def result_of(campaign: Campaign, evaluation: Evaluation) -> dict:
-    return records.read_json(campaign.evaluation_folder(evaluation) / "result.json")
+    return records.read_json(campaign.evaluation_folder(evaluation) / "result.json", "weights_sha256", "metrics", "time")
 
 
 def compare(our_id: str, recorded: dict[str, float], metrics: pd.Series) -> None:
@@ -118,7 +123,7 @@ def table1(campaign: Campaign, found: pd.DataFrame) -> pd.DataFrame:
 def reading(campaign: Campaign, evaluation: Evaluation, row: Row, metrics: pd.Series) -> dict:
     """One seed's numbers after the row's timesteps."""
     t = row.timesteps or evaluation.timesteps
-    done = records.read_json(campaign.run_folder(evaluation.run) / "done.json")
+    done = records.read_json(campaign.run_folder(evaluation.run) / "done.json", "weights_sha256", "best_on_test")
     told = metrics[evaluation.id]
     found = {"accuracy": told[f"accuracy_by_timestep_{t}"], "tokens": told[f"average_tokens_by_timestep_{t}"], "best": None}
     same = (

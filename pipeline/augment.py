@@ -19,14 +19,13 @@ from pipeline.randomness import epoch_order, key_of, seed_everything
 
 # What the published aa_snn.py leaves of timm's increasing RandAugment operations
 OPERATIONS = ("Equalize", "Rotate", "ShearX", "TranslateXRel", "TranslateYRel")
-TRANSLATE_CONST = 0.45  # of the image's side
 ERASING_MODE = "const"
 
 
-def rand_augment(policy: str, image_size: int, mean: list[float]):
+def rand_augment(policy: str, mean: list[float]):
     """timm's RandAugment with the published operations, bicubic, filled with the mean colour."""
     fill = tuple(min(255, round(255 * x)) for x in mean)
-    hyper = {"translate_const": int(image_size * TRANSLATE_CONST), "img_mean": fill, "interpolation": Image.Resampling.BICUBIC}
+    hyper = {"img_mean": fill, "interpolation": Image.Resampling.BICUBIC}
     return rand_augment_transform(policy, hyper, transforms=list(OPERATIONS))
 
 
@@ -41,10 +40,9 @@ class TrainingBatches(Dataset):
     def __init__(self, data: Prepared, recipe: dict, seed: int):
         self.split, self.recipe, self.seed = data.split("train"), recipe, seed
         self.mean, self.std, classes = data.meta["mean"], data.meta["std"], data.meta["classes"]
-        size = self.split.images.shape[1]
         flip = [v2.RandomHorizontalFlip(recipe["flip"])]
         policy = recipe["rand_augment"]
-        self.per_image = v2.Compose(flip + ([rand_augment(policy, size, self.mean)] if policy else []))
+        self.per_image = v2.Compose(flip + ([rand_augment(policy, self.mean)] if policy else []))
         self.mix = FastCollateMixup(mixup_alpha=recipe["mixup"], label_smoothing=recipe["label_smoothing"], num_classes=classes)
         self.erase = RandomErasing(recipe["erasing"], mode=ERASING_MODE, device="cpu")
         self.steps = len(self.split) // recipe["batch"]  # the last, smaller batch of an epoch is left out

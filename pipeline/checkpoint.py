@@ -19,7 +19,7 @@ class Position:
     epoch: int = 0  # epochs completed
     step: int = 0  # steps taken in the next one
     sums: dict[str, float] = field(default_factory=dict)  # over those steps
-    record_lines: int = 0
+    record: str = ""  # the record's text up to here
     seconds: float = 0.0  # of training, over all attempts
     best: dict[str, float] = field(default_factory=dict)  # the epoch that is best on the test set
 
@@ -66,6 +66,8 @@ def save_weights(path: Path, tensors: dict[str, Tensor], run_id: str) -> None:
 def load_weights(path: Path, model: torch.nn.Module, run_id: str) -> None:
     """Final weights into a backbone. Raises UserError where they belong to another run or network."""
     remedy = "delete it, and its run makes it again"
+    if not path.exists():
+        raise UserError(f"{path} is missing: run {run_id} is not trained yet, train it first")
     try:
         with safe_open(path, "pt") as file:
             owner = (file.metadata() or {}).get("run")

@@ -48,15 +48,17 @@ class Recipe(Frozen):
     cooldown_epochs: Annotated[int, Field(ge=0)] = 10  # at min_lr, after the cosine
     batch: Annotated[int, Field(gt=0, multiple_of=2)] = 128  # mixup pairs images within a batch
     lr: Annotated[float, Field(gt=0)] = 5e-4
-    min_lr: float = 1e-5
-    warmup_lr: float = 1e-5
+    min_lr: Annotated[float, Field(ge=0)] = 1e-5
+    warmup_lr: Annotated[float, Field(ge=0)] = 1e-5
     warmup_epochs: Annotated[int, Field(ge=0)] = 20  # the first ones of `epochs`, not a prefix
-    weight_decay: float = 0.06  # none on biases and batch norm
+    weight_decay: Annotated[float, Field(ge=0)] = 0.06  # none on biases and batch norm
     label_smoothing: Share = 0.1
     mixup: Annotated[float, Field(ge=0)] = 0.5  # alpha of the beta distribution
     mixup_off_epoch: Annotated[int, Field(ge=0)] = 200
     flip: Share = 0.5
-    rand_augment: Annotated[str, Field(pattern=r"^rand(-(m|n|mstd|mmax|inc|p)[0-9.]+)*$")] | None = "rand-m9-n1-mstd0.4-inc1"
+    rand_augment: Annotated[str, Field(pattern=r"^rand(-(m|n|mmax|inc)\d+|-(mstd|p)\d+(\.\d+)?)*$")] | None = (
+        "rand-m9-n1-mstd0.4-inc1"
+    )
     erasing: Share = 0.25
 
 
@@ -68,7 +70,7 @@ class Run(Frozen):
     parent: Name | None = None
     dataset: Name | None = None
     network: Name | None = None
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     options: dict[str, Any] = {}
 
 
@@ -106,7 +108,7 @@ class Experiment(Frozen):
     recipes: dict[Name, Recipe]
     runs: dict[Name, Run]
     evaluations: dict[Name, Evaluation]
-    table1: tuple[Row, ...] = ()
+    table1: Annotated[tuple[Row, ...], Field(min_length=1)]
     figures: dict[Name, Figure] = {}
 
 
@@ -119,7 +121,7 @@ def load(scale: str, folder: Path = EXPERIMENTS) -> Experiment:
         )
     try:
         content = yaml.load(path.read_text(), Loader=UniqueKeys)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{shown(path)} is not valid YAML: {error}") from error
     try:
         experiment = Experiment.model_validate(content)
@@ -213,6 +215,11 @@ def check(experiment: Experiment, scale: str) -> None:
     for name, network in experiment.networks.items():
         if network.width % network.heads or network.width % 8:
             raise UserError(f"networks.{name}: width {network.width} must be a multiple of 8 and of heads ({network.heads})")
+    for name, recipe in experiment.recipes.items():
+        if recipe.warmup_epochs > recipe.epochs:
+            raise UserError(
+                f"recipes.{name}: warmup_epochs {recipe.warmup_epochs} is more than epochs {recipe.epochs}, of which it is part"
+            )
     for label in experiment.runs:
         check_run(experiment, label)
     for name, evaluation in experiment.evaluations.items():
@@ -240,6 +247,9 @@ def check_run(experiment: Experiment, label: str) -> None:
     for key in ("dataset", "network", "seeds"):
         if inherited(experiment, label, key) is None:
             raise UserError(f"runs.{label}.{key} is missing: a run without a parent must say it")
+    seeds = inherited(experiment, label, "seeds")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"runs.{label}.seeds: {list(seeds)} holds a seed twice: each is one run")
     known(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
     known(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
     if run.parent:
@@ -262,6 +272,10 @@ def check_child(experiment: Experiment, label: str, parent: str) -> None:
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:
     known(row.evaluation, experiment.evaluations, f"{where}.evaluation")
+    if experiment.evaluations[row.evaluation].split != "test":
+        raise UserError(
+            f"{where}.evaluation: {row.evaluation!r} is of held-out images, Table 1 is of test images: evaluate split test"
+        )
     longest = timesteps_of(experiment, experiment.evaluations[row.evaluation])
     if row.timesteps and row.timesteps > longest:
         raise UserError(

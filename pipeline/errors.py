@@ -21,6 +21,8 @@ def run_stage(main: Callable[[], None], name: str) -> None:
         main()
     except UserError as error:
         exit_with(error, f"pipeline.{name}")
+    except OSError as error:
+        exit_with(UserError(f"{error}: check the path, its permissions and the space left"), f"pipeline.{name}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -46,7 +46,7 @@ def evaluate(campaign: Campaign, evaluation: Evaluation) -> dict:
     }
     result |= {
         "options": evaluation.options,
-        "weights_sha256": read_json(done)["weights_sha256"],
+        "weights_sha256": read_json(done, "weights_sha256")["weights_sha256"],
         "device": describe_device(accelerator),
     }
     result |= {"data": data.meta, "metrics": measured.summary()}

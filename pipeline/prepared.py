@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.campaign import Data
 from pipeline.errors import UserError
 from pipeline.randomness import generator
+from pipeline.record import read_json
 from pipeline.sources import HELD_OUT, Raw
 
 SPLITS = ("train", "heldout", "test")
@@ -34,16 +35,18 @@ class Prepared:
     """An opened data set: `meta`, and `split(name)` memory-mapped."""
 
     def __init__(self, folder: Path):
-        try:
-            self.meta = json.loads((folder / "meta.json").read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder} holds no prepared data set ({error}): run python -m pipeline.prepare first") from error
+        if not (folder / "meta.json").exists():
+            raise UserError(f"{folder} holds no prepared data set: run python -m pipeline.prepare first")
+        self.meta = read_json(folder / "meta.json", "counts", "classes", "mean", "std", "origin")
         self.folder = folder
 
     def split(self, name: str) -> Split:
         def opened(part):
             path = self.folder / f"{name}_{part}.npy"
-            return np.load(path, mmap_mode="r") if path.exists() else None
+            try:
+                return np.load(path, mmap_mode="r") if path.exists() else None
+            except (ValueError, EOFError) as error:
+                raise UserError(f"{path} is damaged ({error}): delete {self.folder}, and it is prepared again") from error
 
         images, labels = opened("images"), opened("labels")
         if images is None or labels is None or len(images) != self.meta["counts"][name]:

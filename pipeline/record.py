@@ -22,10 +22,9 @@ class Record:
             os.fsync(file.fileno())
         return entry
 
-    def keep(self, lines: int) -> None:
-        """Forget what came after a checkpoint: those steps are taken again."""
-        kept = self.path.read_text().splitlines(keepends=True)[:lines] if self.path.exists() else []
-        replace(self.path, "".join(kept))
+    def restore(self, text: str) -> None:
+        """What a checkpoint holds of the record; what came after it is forgotten: those steps are taken again."""
+        replace(self.path, text)
 
     def entries(self) -> list[dict]:
         return read(self.path)
@@ -41,14 +40,20 @@ def read(path: Path) -> list[dict]:
             raise UserError(
                 f"{path}, line {number}, is damaged ({error}): delete the file, and it is restored from the run's checkpoint"
             ) from error
+    if not entries or entries[0].get("event") != "start":
+        raise UserError(f"{path} does not begin with the start of a run: delete it, and it is restored from the run's checkpoint")
     return entries
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, *keys: str) -> dict:
+    """A JSON file that must have some keys. Raises UserError where it does not."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read ({error}): delete it, and it is made again") from error
+    if not isinstance(content, dict) or not set(keys) <= content.keys():
+        raise UserError(f"{path} lacks {', '.join(keys)}: delete it, and it is made again")
+    return content
 
 
 def replace(path: Path, text: str) -> None:

@@ -53,7 +53,6 @@ def run_facts(campaign: Campaign, run) -> dict:
         "done": done,
         "made": entries[0]["provenance"],
         "last": epochs[-1]["metrics"],
-        "resumed": sum(e["event"] == "resume" for e in entries),
     }
 
 

@@ -1,9 +1,11 @@
 """Where images come from: what a data set's file says about its source, and safe ways to read an archive."""
 
+import gzip
 import hashlib
 import io
 import pickle
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,14 +60,16 @@ def download(address: str, sha: str) -> Path:
 
 
 def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
-    """The content of some files of a tar archive, without writing anything to disk."""
+    """The content of some files of a .tar.gz archive, without writing anything to disk."""
     found = {}
     try:
-        with tarfile.open(path) as archive:
+        with gzip.open(path) as compressed:
+            content = io.BytesIO(compressed.read())  # to its end, where the checksum is
+        with tarfile.open(fileobj=content) as archive:
             for member in archive:
                 if member.isfile() and member.name in names:
                     found[member.name] = archive.extractfile(member).read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{path} can't be read ({error}): it is damaged or truncated, get it again") from error
     for name in names:
         if name not in found:

@@ -199,9 +199,18 @@ def fill(campaign: Campaign) -> int:
     for evaluation in campaign.evaluations:
         path = campaign.evaluation_folder(evaluation) / "result.json"
         if path.exists():
-            evaluation_mirror(campaign, evaluation).push(evaluation_entries(records.read_json(path)))
+            evaluation_mirror(campaign, evaluation).push(evaluation_entries(records.read_json(path, "time", "metrics")))
             count += 1
     return count
+
+
+def unreachable(error: Exception) -> UserError:
+    reason = str(error).splitlines()[0][:200] if str(error) else ""
+    store = os.environ.get("MLFLOW_TRACKING_URI") or STORE
+    return UserError(
+        f"MLflow's store {store} can't be used ({type(error).__name__}: {reason}): start the server or unset MLFLOW_TRACKING_URI; "
+        f"a damaged {STORE} can be deleted, it is filled again from the records"
+    )
 
 
 def main() -> None:
@@ -214,9 +223,7 @@ def main() -> None:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            f"MLflow could not be reached ({type(error).__name__}: {error}): check MLFLOW_TRACKING_URI or {STORE}"
-        ) from error
+        raise unreachable(error) from error
 
 
 if __name__ == "__main__":

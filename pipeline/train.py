@@ -22,7 +22,9 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
     """Train a run to its end and publish it; what is complete appears under its name at once, done.json last."""
     failed = campaign.run_folder(run) / "failed.json"
     if failed.exists():
-        raise UserError(f"run {run.id} has failed before ({read_json(failed)['reason']}): mend the cause, then delete {failed}")
+        raise UserError(
+            f"run {run.id} has failed before ({read_json(failed, 'reason')['reason']}): mend the cause, then delete {failed}"
+        )
     with only_process(campaign.weights_folder(run)):
         from pipeline.training import Trainer, TrainingFailed
 

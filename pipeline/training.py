@@ -68,21 +68,30 @@ class Trainer:
     def resume(self) -> None:
         """Weights, optimizer and record as the checkpoint has them, or a new record."""
         self.position = restore_checkpoint(self.checkpoint, self.run.id, self.backbone, self.optimizer, self.accelerator.scaler)
-        self.record.keep(self.position.record_lines)
+        self.record.restore(self.position.record)
         self.totals += torch.tensor([self.position.sums.get(key, 0.0) for key in ("loss", "ponder")], dtype=torch.float64).to(
             self.totals
         )
         complete = self.position.epoch == self.epochs
-        if self.position.record_lines == 0:
+        if not self.position.record:
             self.record.append("start", run=self.run.id, provenance=self.provenance())
             if self.run.parent:
                 self.record_epoch({})
         elif not complete:
+            self.same_precision(self.record.entries()[0]["provenance"]["precision"])
             self.record.append("resume", at_epoch=self.position.epoch, at_step=self.position.step, provenance=self.provenance())
             self.say(f"goes on at epoch {self.position.epoch}, step {self.position.step}")
         self.mirror = run_mirror(self.campaign, self.run, self.record.entries()[0])
         self.mirror.live(self.record.entries())
         self.saved_at = time.monotonic()
+
+    def same_precision(self, before: str) -> None:
+        """`auto` may mean something else on another machine; a run stays in one precision."""
+        if before != self.precision:
+            raise UserError(
+                f"run {self.run.id} was trained in {before} so far, this machine computes in {self.precision}: "
+                f"go on where it began, or delete {self.folder} to train it here from the start"
+            )
 
     def provenance(self) -> dict:
         facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": describe_device(self.accelerator)}
@@ -128,7 +137,7 @@ class Trainer:
         """A checkpoint of this very step."""
         loss, ponder = self.finite_totals()
         self.position.sums |= {"loss": loss, "ponder": ponder}
-        self.position.record_lines = len(self.record.entries())
+        self.position.record = self.record.path.read_text()
         save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
         self.saved_at = time.monotonic()
 

@@ -3,11 +3,13 @@
 Dimensions: N images, T timesteps, K0 = 64 tokens, 8 x 8 over the image.
 """
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.campaign import Campaign, Evaluation
+from pipeline.errors import UserError
 from pipeline.prepared import Prepared, Split
 
 TITLE = "Blocks that computed each token, summed over timesteps"
@@ -64,8 +66,12 @@ def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arrays_of(campaign: Campaign, evaluation: Evaluation) -> tuple[dict, Split]:
-    with np.load(campaign.evaluation_folder(evaluation) / "tokens.npz") as file:
-        arrays = {name: file[name] for name in file.files}
+    path = campaign.evaluation_folder(evaluation) / "tokens.npz"
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} can't be read ({error}): delete it, and it is measured again") from error
     return arrays, Prepared(evaluation.run.data.folder).split(evaluation.split)
 
 

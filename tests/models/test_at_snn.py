@@ -114,6 +114,41 @@ def test_a_halted_token_computes_nothing_and_stays_zero():
 
 
 @pytest.mark.parametrize("bn_rows", ("all", "live"))
+@pytest.mark.parametrize("gamma", (25, 32))
+def test_a_deep_network_goes_on_when_one_token_is_left(gamma):
+    state = random_official_state_dict(depth=9, width=16, classes=5, seed=8)
+    ours = compare(state, images(1), gamma=gamma, timesteps=2, alpha=0.0, beta=-200.0)
+    assert ours.trace.survivors.shape == (1, 1)
+
+
+def test_with_live_rows_batch_norm_of_every_layer_sees_the_live_rows_and_no_others():
+    backbone, seen = converted(depth=3, blockwise_gain=2.0), []
+    layers = [m for block in backbone.blocks[1:] for m in block.modules() if isinstance(m, torch.nn.Linear)]
+    for layer in layers:
+        layer.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].shape[:-1].numel()))
+    trace = ATSNN(backbone, gamma=5, bn_rows="live").train()(images()).trace
+    live = [int(block.sum()) for block in trace.executed[1:]]
+    assert 0 < live[1] < live[0] < trace.executed[0].numel()
+    assert seen == [live[0]] * 4 + [live[1]] * 4
+
+
+def test_the_gradient_of_eq_8_flows_through_the_halting_probabilities():
+    """beta moves h and r alone; as long as no token halts elsewhere, logits are differentiable in it."""
+    model, image = ATSNN(converted(depth=3, blockwise_gain=1.0), gamma=5).eval(), images(1)
+
+    def logit_sum(beta):
+        model.beta = torch.as_tensor(beta, dtype=torch.float64)
+        output = model(image)
+        return output.logits.sum(), output.trace.halt_block
+
+    beta = torch.tensor(-10.0, dtype=torch.float64, requires_grad=True)
+    model.beta = beta
+    model(image).logits.sum().backward()
+    (low, before), (high, after) = logit_sum(-10 - 1e-6), logit_sum(-10 + 1e-6)
+    assert torch.equal(before, after)
+    assert beta.grad.item() == pytest.approx(((high - low) / 2e-6).item(), rel=1e-4) and abs(beta.grad) > 1e-3
+
+
 def test_gradients_of_the_overall_loss_reach_every_weight_in_training(bn_rows):
     model = ATSNN(converted(depth=3), gamma=5, bn_rows=bn_rows).train()
     output = model(images())

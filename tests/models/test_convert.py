@@ -60,7 +60,9 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(state, name):
         from_official_spikformer(state, heads=4)
 
 
-@pytest.mark.parametrize("content", ({}, {"state_dict": {}}, {"weight": torch.zeros(1)}, {"state_dict": 3}))
+@pytest.mark.parametrize(
+    "content", ({}, {"state_dict": {}}, {"weight": torch.zeros(1)}, {"state_dict": 3}, {"state_dict": {1: 2}})
+)
 def test_something_else_is_refused(content):
     with pytest.raises(ValueError, match="not a published Spikformer checkpoint"):
         from_official_spikformer(content)

@@ -30,7 +30,7 @@ def same(a, b):
 
 
 def test_the_operations_are_those_that_the_published_code_leaves():
-    policy = rand_augment(Recipe().rand_augment, 32, [0.5, 0.5, 0.5])
+    policy = rand_augment(Recipe().rand_augment, [0.5, 0.5, 0.5])
     assert (
         [op.name for op in policy.ops] == ["Equalize", "Rotate", "ShearX", "TranslateXRel", "TranslateYRel"] == list(OPERATIONS)
     )

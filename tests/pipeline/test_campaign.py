@@ -41,7 +41,7 @@ def test_every_field_that_changes_numbers_changes_the_id():
         ("recipes", "short", "lr"): 0.1,
         ("networks", "small", "timesteps"): 2,
     }
-    content = changed(("table1",), [])
+    content = changed(("table1",), [{"evaluation": "static"}])
     for path, value in paths.items():
         other = yaml.safe_load(yaml.safe_dump(content))
         place = other
@@ -53,12 +53,17 @@ def test_every_field_that_changes_numbers_changes_the_id():
 
 def test_what_changes_no_number_changes_no_id():
     before = ids(GOOD)[0]
-    for path, value in ((("about",), "other words"), (("loader_workers",), 3), (("checkpoint_minutes",), 1), (("table1",), [])):
+    for path, value in (
+        (("about",), "other words"),
+        (("loader_workers",), 3),
+        (("checkpoint_minutes",), 1),
+        (("table1",), [{"evaluation": "static"}]),
+    ):
         assert ids(changed(path, value))[0] == before
 
 
 def test_numbers_said_in_full_or_left_to_the_defaults_are_the_same_run():
-    assert ids(changed(("recipes", "short"), {"epochs": 1, "lr": 5e-4}))[0] == ids(GOOD)[0]
+    assert ids(changed(("recipes", "short"), {"epochs": 1, "warmup_epochs": 0, "lr": 5e-4}))[0] == ids(GOOD)[0]
 
 
 def test_a_parent_is_the_run_of_the_same_seed():

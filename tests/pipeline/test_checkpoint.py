@@ -25,7 +25,7 @@ def fresh():
 
 def test_everything_comes_back(tmp_path, trained):
     position = Position(
-        epoch=2, step=7, sums={"loss": 1.25}, record_lines=4, seconds=3.5, best={"epoch": 1, "test_accuracy": 50.0}
+        epoch=2, step=7, sums={"loss": 1.25}, record="{}\n", seconds=3.5, best={"epoch": 1, "test_accuracy": 50.0}
     )
     save_checkpoint(tmp_path / "c.pt", "run-1", position, *trained, None)
     model, optimizer = fresh()

@@ -12,7 +12,7 @@ scale: tiny
 about: a test
 datasets: {shapes: {train: 100}}
 networks: {small: {depth: 2, width: 16, heads: 2}}
-recipes: {short: {epochs: 1}}
+recipes: {short: {epochs: 1, warmup_epochs: 0}}
 runs:
   static: {method: static, dataset: shapes, network: small, recipe: short, seeds: [0, 1]}
   at_snn: {method: at_snn, options: {gamma: 5}, parent: static, recipe: short}
@@ -78,6 +78,13 @@ def test_every_declaration_in_the_repository_is_good(path):
             {"blocks_per_tokn": {"evaluation": "static"}},
             "figure 'blocks_per_tokn' is unknown: did you mean 'blocks_per_token'?",
         ),
+        (("runs", "static", "seeds"), [0, 0], "runs.static.seeds: [0, 0] holds a seed twice"),
+        (("runs", "static", "seeds"), [], "runs.static.seeds"),
+        (("table1",), None, "table1: field required"),
+        (("recipes", "short", "rand_augment"), "rand-m9.9.9", "recipes.short.rand_augment"),
+        (("recipes", "short", "warmup_epochs"), 2, "warmup_epochs 2 is more than epochs 1"),
+        (("recipes", "short", "weight_decay"), -3, "recipes.short.weight_decay"),
+        (("evaluations", "static", "split"), "heldout", "'static' is of held-out images, Table 1 is of test images"),
         (("scale",), "other", "scale is 'other', the file's name says 'tiny'"),
     ),
 )

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipeline import tracking
-from pipeline.record import Record, read, replace
+from pipeline.record import Record, read, read_json, replace
 from pipeline.tracking import Mirror
 
 
@@ -103,10 +103,26 @@ def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
 
 def test_a_record_forgets_what_came_after_the_checkpoint(tmp_path):
     record = Record(tmp_path / "record.jsonl")
-    for epoch in range(4):
-        record.append("epoch", epoch=epoch)
-    record.keep(2)
-    assert [entry["epoch"] for entry in record.entries()] == [0, 1]
+    record.append("start")
+    record.append("epoch", epoch=1)
+    saved = record.path.read_text()
+    record.append("epoch", epoch=2)
+    record.path.unlink()  # and it may be lost altogether
+    record.restore(saved)
+    assert [entry["event"] for entry in record.entries()] == ["start", "epoch"]
+
+
+def test_an_empty_record_is_refused(tmp_path):
+    (tmp_path / "record.jsonl").write_text("")
+    with pytest.raises(ValueError, match="does not begin with the start of a run: delete it"):
+        read(tmp_path / "record.jsonl")
+
+
+def test_a_json_file_without_what_it_must_have_is_refused(tmp_path):
+    for text in ("[]", "{}", '{"time"'):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(ValueError, match="result.json .*delete it, and it is made again"):
+            read_json(tmp_path / "result.json", "metrics")
 
 
 def test_a_damaged_record_is_named_with_its_line(tmp_path):

@@ -11,6 +11,7 @@ from accelerate.state import AcceleratorState
 from pipeline import training
 from pipeline.campaign import NUMERICS, Campaign
 from pipeline.declaration import Experiment
+from pipeline.device import open_device
 from pipeline.errors import UserError
 from pipeline.prepare import prepare
 from pipeline.record import read
@@ -29,6 +30,7 @@ runs:
   static: {method: static, dataset: shapes, network: small, recipe: short, seeds: [0]}
   at_snn: {method: at_snn, options: {gamma: 5, beta: -4.0}, parent: static, recipe: short}
 evaluations: {static: {run: static}}
+table1: [{evaluation: static}]
 """
 
 
@@ -111,6 +113,29 @@ def test_a_lost_loss_fails_once_and_is_not_tried_again(monkeypatch):
         train(made, run)
 
 
+def test_a_lost_record_comes_back_from_the_checkpoint():
+    made = campaign()
+    run = made.run("static", 0)
+    train(made, run)
+    before = epochs(made, "static")
+    for folder in (made.run_folder(run), made.weights_folder(run)):
+        (folder / "record.jsonl").unlink()
+    train(made, run)
+    assert epochs(made, "static") == before
+
+
+def test_a_run_stays_in_one_precision(monkeypatch):
+    made = campaign()
+    run = made.run("static", 0)
+    with monkeypatch.context() as cut:
+        cut.setattr(training.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(made, run)
+    monkeypatch.setattr(training, "open_device", lambda *_: (open_device("float64", 1)[0], "float32"))
+    with pytest.raises(UserError, match="was trained in float64 so far, this machine computes in float32"):
+        train(made, run)
+
+
 def test_a_batch_larger_than_the_data_is_refused():
     made = campaign(recipes={"short": {"epochs": 1, "batch": 128}})
     with pytest.raises(UserError, match="a batch of 128 is larger than the 64 training images"):
@@ -119,7 +144,7 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 def test_a_missing_parent_is_named():
     made = campaign()
-    with pytest.raises(UserError, match="weights .*static-s0-.* can't be read"):
+    with pytest.raises(UserError, match="static-s0-.* is missing: run static-s0-.* is not trained yet"):
         train(made, made.run("at_snn", 0))
 
 

@@ -128,10 +128,10 @@ def test_a_second_run_does_nothing_and_soon(tree):
     assert time.monotonic() - started < 20
 
 
-def test_new_file_times_make_nothing_run(tree):
+def test_new_file_times_train_and_evaluate_nothing(tree):
     for path in (*tree.glob("data/prepared/*/*"), *tree.glob("results/tiny/*/*/*"), tree / "Snakefile"):
         os.utime(path)
-    assert jobs(snakemake(tree, "-n")) == {}
+    assert set(jobs(snakemake(tree, "-n"))) == {"aggregate", "figure", "report", "all", "total"}
 
 
 def test_a_deleted_record_comes_back_without_training(tree):

@@ -1,6 +1,6 @@
 rule figure:
     input:
-        lambda wildcards: ancient(campaign.figure_inputs(wildcards.figure)),
+        lambda wildcards: campaign.figure_inputs(wildcards.figure),
     output:
         picture=f"{campaign.folder}/figures/{{figure}}.png",
         numbers=f"{campaign.folder}/figures/{{figure}}.json",
@@ -13,7 +13,7 @@ rule figure:
 
 rule report:
     input:
-        ancient(campaign.products()),
+        campaign.products(),
     output:
         page=f"{campaign.folder}/report.html",
         made=campaign.made_from("report"),
