@@ -61,5 +61,12 @@ def test_what_was_cut_off_is_no_data_set(raw, tmp_path):
     with pytest.raises(UserError, match="incomplete: delete it"):
         Prepared(folder).split("test")
     (folder / "meta.json").write_text(json.dumps({})[:1])
-    with pytest.raises(UserError, match="no prepared data set"):
+    with pytest.raises(UserError, match="meta.json can't be read .*delete it, and it is made again"):
         Prepared(folder)
+    (folder / "meta.json").unlink()
+    with pytest.raises(UserError, match="no prepared data set: run python -m pipeline.prepare"):
+        Prepared(folder)
+    whole = np.load(prepare(raw, data(), title="noise", classes=10) / "train_images.npy")
+    (folder / "train_images.npy").write_bytes(whole.tobytes()[:5000])
+    with pytest.raises(UserError, match="train_images.npy is damaged .*it is prepared again"):
+        Prepared(folder).split("train")
