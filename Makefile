@@ -1,24 +1,28 @@
 # make reproduce: everything from a declaration to results/<scale>/report.html.   make test: the tests.
 PYTHON ?= python3
-SCALE ?= smoke
+SCALE ?= $(shell sed -n 's/^scale: *//p' params.yaml)
+TARGET ?= all
 PORT ?= 5000
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores all --workflow-profile workflow/profiles/local --config scale=$(SCALE)
 
-.PHONY: reproduce test ui lock
+.PHONY: reproduce snakemake test ui lock
 .DELETE_ON_ERROR:
 
-reproduce: .venv/ready
-	@mkdir -p .snakemake
-	@flock --nonblock --conflict-exit-code 75 .snakemake/make.lock sh -c 'rm -rf .snakemake/locks && exec $(SNAKEMAKE)' || \
-	  { code=$$?; [ $$code -ne 75 ] || echo "make: another make reproduce is running here: wait for it, or stop it" >&2; exit $$code; }
+reproduce: snakemake
 	@echo "Report: results/$(SCALE)/report.html    Table 1: results/$(SCALE)/tables/table1.md    MLflow: make ui"
+
+# One target of the graph: all, data or bench
+snakemake: .venv/ready
+	@mkdir -p .snakemake
+	@flock --nonblock --conflict-exit-code 75 .snakemake/make.lock sh -c 'rm -rf .snakemake/locks && exec $(SNAKEMAKE) -- $(TARGET)' || \
+	  { code=$$?; [ $$code -ne 75 ] || echo "make: another make reproduce is running here: wait for it, or stop it" >&2; exit $$code; }
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 ui: .venv/ready
-	$(BIN)/python -m pipeline.tracking --scale $(SCALE)
+	@$(BIN)/python -m pipeline.tracking --scale $(SCALE) --address http://127.0.0.1:$(PORT)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 # The environment: uv, itself pinned and hashed in requirements.lock, installs all the rest of it.

@@ -1,5 +1,27 @@
-"""The methods that are trained and compared, one file each, found by its name.
+"""The methods that are compared, one file each, found by its name.
 
-A method has TITLE, Options (a frozen pydantic model), label(options), build(backbone, options) -> network, and
-loss(output, target, options). Importing one imports no torch: the declaration is read without it.
+A method has TITLE, PARENTS (the methods whose weights it starts from; None: from the seed) and Options (a
+MethodOptions). One that trains has build(backbone, options) -> network and loss(output, target, options); its network's
+output has `logits` [T, B, C]. One that stops early has confidence(logits) -> [T, N], of the mean logits [T, N, C] of
+timesteps 1..t, in numpy: an image stops at the first t where it reaches a threshold that is chosen on held-out images.
+One without a loss trains nothing: it is an exit from the networks of its PARENTS.
+Importing a method imports no torch: the declaration is read without it.
 """
+
+from pydantic import BaseModel, ConfigDict
+
+
+class MethodOptions(BaseModel):
+    """What can be chosen of a method, besides the recipe; subclasses add the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+SYMBOLS = {"gamma": "γ", "alpha": "α", "beta": "β", "epsilon": "ε", "delta": "δ", "weight": "λ"}
+
+
+def label(title: str, options: MethodOptions) -> str:
+    """A method's name in tables: with the options that must be given, and those that are not the default."""
+    changed = options.model_dump(exclude_defaults=True)
+    shown = [f"{SYMBOLS.get(key, key)} = {value}" for key, value in changed.items()]
+    return f"{title} ({', '.join(shown)})" if shown else title

@@ -2,15 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from baselines import MethodOptions
 
 TITLE = "AT-SNN"
+PARENTS = ("static",)
 
 
-class Options(BaseModel):
+class Options(MethodOptions):
     """Those of `models.at_snn.ATSNN`, and the weight of the ponder loss; defaults are the paper's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gamma: int = Field(ge=0)
     alpha: float = 5.0
@@ -22,11 +23,6 @@ class Options(BaseModel):
     head_norm: Literal["tokens", "initial"] = "tokens"
     bn_rows: Literal["all", "live"] = "all"
     delta: float = 1e-3
-
-
-def label(options: Options) -> str:
-    other = [f"{key} = {value}" for key, value in options.model_dump(exclude_defaults=True, exclude={"gamma"}).items()]
-    return f"{TITLE} ({', '.join([f'γ = {options.gamma}', *other])})"
 
 
 def build(backbone, options: Options):

@@ -1,16 +1,13 @@
-"""STATIC: the network as it is, every token and every timestep. With a parent it is the control with equal training."""
+"""STATIC: the network as it is, every token at every timestep; the pretrained Spikformer is the paper's row."""
 
-from pydantic import BaseModel, ConfigDict
+from baselines import MethodOptions
 
 TITLE = "STATIC"
+PARENTS = (None,)
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def label(options: Options) -> str:
-    return TITLE
+class Options(MethodOptions):
+    pass
 
 
 def build(backbone, options: Options):

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from pipeline.inputs import normalise
 from pipeline.prepared import Prepared
 from pipeline.randomness import epoch_order, key_of, seed_everything
 
@@ -27,11 +28,6 @@ def rand_augment(policy: str, mean: list[float]):
     fill = tuple(min(255, round(255 * x)) for x in mean)
     hyper = {"img_mean": fill, "interpolation": Image.Resampling.BICUBIC}
     return rand_augment_transform(policy, hyper, transforms=list(OPERATIONS))
-
-
-def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
-    """uint8 [B, 3, S, S] to normalised float32 of the same shape."""
-    return v2.functional.normalize(v2.functional.to_dtype(images, torch.float32, scale=True), mean, std)
 
 
 class TrainingBatches(Dataset):
@@ -69,11 +65,3 @@ class TrainingBatches(Dataset):
         # The loader draws a seed for its workers from a generator of its own; no batch depends on it.
         own = torch.Generator().manual_seed(key_of(self.seed, "loader", epoch) % 2**63)
         return DataLoader(self, batch_size=None, sampler=places, num_workers=workers, generator=own)
-
-
-def evaluation_batches(data: Prepared, split: str, size: int = 100):
-    """Batches of a split in order: normalised float32 [B, 3, S, S], labels int64 [B]."""
-    part = data.split(split)
-    for start in range(0, len(part), size):
-        images = torch.tensor(part.images[start : start + size]).permute(0, 3, 1, 2)
-        yield normalise(images, data.meta["mean"], data.meta["std"]), torch.tensor(part.labels[start : start + size])

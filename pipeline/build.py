@@ -3,19 +3,19 @@
 import torch
 
 from models.spikformer import Spikformer
-from pipeline import declaration
-from pipeline.campaign import Run
+from pipeline.discovery import discovered, method, method_options
+from pipeline.identity import Run
 from pipeline.randomness import seed_everything
 
 
 def backbone_for(run: Run, timesteps: int | None = None) -> Spikformer:
     """The run's Spikformer, its weights drawn from the seed: equal for all methods of that seed."""
-    module = declaration.discovered("pipeline.datasets", run.data.name, "dataset")
+    module = discovered("pipeline.datasets", run.data.name, "dataset")
     seed_everything(run.seed, "weights")
     network = run.network | ({"timesteps": timesteps} if timesteps else {})
     return Spikformer(**network, classes=module.CLASS_COUNT, image_size=module.IMAGE_SIZE)
 
 
-def network_for(method: str, options: dict, backbone: Spikformer) -> torch.nn.Module:
+def network_for(name: str, options: dict, backbone: Spikformer) -> torch.nn.Module:
     """The backbone as a method runs it."""
-    return declaration.method(method).build(backbone, declaration.method_options(method, options))
+    return method(name).build(backbone, method_options(name, options))

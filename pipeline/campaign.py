@@ -1,98 +1,35 @@
-"""A declaration made concrete: every run and evaluation with its identity, which is its path. Imports no torch.
+"""A declaration made concrete: all its runs and evaluations, where their files are, and what the workflow asks for.
 
-An id is a label, the seed and 8 hex digits of the digest of every field that changes numbers, the parent's id and the
-data's fingerprint among them. Another seed is another path, another parent makes other children.
+Imports no torch.
 """
 
-import hashlib
-import json
 import os
 import shlex
 import sys
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 from pipeline import declaration
 from pipeline.declaration import Experiment
+from pipeline.discovery import discovered, method_options
 from pipeline.errors import UserError, exit_with, nearest
+from pipeline.identity import Data, Evaluation, Run, digest
+from pipeline.scale import load
 
-NUMERICS = 1  # raised by any change of the code that moves a trained number; CHANGELOG says why
 CONFIG_KEYS = ("scale", "data")
-STAGES = ("prepare", "train", "evaluate", "aggregate", "figure", "report")
+STAGES = ("prepare", "train", "evaluate", "aggregate", "figure", "report", "bench")
 RESULTS = Path("results")
-PREPARED = Path("data/prepared")
-
-
-def digest(content) -> str:
-    """8 hex digits of what the content says, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set as the declaration uses it: where it comes from and how much of it."""
-
-    name: str
-    fingerprint: str  # of the source: two sources with the same one hold the same images
-    origin: str  # in words, for tables
-    official: bool
-    train: int | None
-    test: int | None
-
-    @property
-    def id(self) -> str:
-        return f"{self.name}-{digest([self.fingerprint, self.train, self.test])}"
-
-    @property
-    def folder(self) -> Path:
-        return PREPARED / self.id
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: a declared run with one seed."""
-
-    label: str
-    seed: int
-    method: str
-    options: dict
-    data: Data
-    network: dict
-    recipe: dict
-    threads: int
-    precision: str
-    parent: "Run | None"
-
-    @property
-    def identity(self) -> dict:
-        """Every field that changes numbers."""
-        fields = {key: getattr(self, key) for key in ("seed", "method", "options", "network", "recipe", "threads", "precision")}
-        return fields | {"data": self.data.id, "parent": self.parent.id if self.parent else None, "numerics": NUMERICS}
-
-    @cached_property
-    def id(self) -> str:
-        return f"{self.label}-s{self.seed}-{digest(self.identity)}"
-
-    @property
-    def architecture(self) -> str:
-        return f"Spikformer-{self.network['depth']}-{self.network['width']}"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One pass of a run's final weights over a split."""
-
-    name: str
-    run: Run
-    split: str
-    timesteps: int
-    options: dict
-
-    @cached_property
-    def id(self) -> str:
-        fields = [self.run.id, self.split, self.timesteps, self.options, NUMERICS]
-        return f"{self.name}-s{self.run.seed}-{digest(fields)}"
+TABLES = (
+    "readings.csv",
+    "table1.csv",
+    "table1.md",
+    "table1.tex",
+    "table1.html",
+    "savings.csv",
+    "curves.csv",
+    "metrics.json",
+    "links.csv",
+)
 
 
 class Campaign:
@@ -109,7 +46,7 @@ class Campaign:
 
     def data(self, name: str) -> Data:
         if name not in self._data:
-            source = declaration.discovered("pipeline.datasets", name, "dataset").source(self.data_folder)
+            source = discovered("pipeline.datasets", name, "dataset").source(self.data_folder)
             use = self.experiment.datasets[name]
             self._data[name] = Data(name, source.fingerprint, source.origin, source.official, use.train, use.test)
         return self._data[name]
@@ -126,9 +63,10 @@ class Campaign:
             label=label,
             seed=seed,
             method=declared.method,
-            options=declaration.method_options(declared.method, declared.options).model_dump(),
+            options=method_options(declared.method, declared.options).model_dump(),
             data=self.data(dataset),
-            network=self.experiment.networks[network].model_dump(),
+            network=self.experiment.networks[network].model_dump()
+            | {"timesteps": declaration.trained_timesteps(self.experiment, label)},
             recipe=self.experiment.recipes[declared.recipe].model_dump(),
             threads=self.experiment.threads,
             precision=self.experiment.precision,
@@ -147,15 +85,25 @@ class Campaign:
             timesteps = declaration.timesteps_of(self.experiment, declared)
             for seed in declaration.inherited(self.experiment, declared.run, "seeds"):
                 run = self.run(declared.run, seed)
-                options = declaration.method_options(run.method, run.options | declared.options).model_dump()
-                found.append(Evaluation(name, run, declared.split, timesteps, options))
+                options = method_options(run.method, run.options | declared.options).model_dump()
+                found.append(Evaluation(name, run, timesteps, options, declared.exits))
         return found
+
+    @cached_property
+    def measured_runs(self) -> list[Run]:
+        """The runs that have evaluations."""
+        named = {evaluation.run.id for evaluation in self.evaluations}
+        return [run for run in self.runs if run.id in named]
+
+    def evaluations_of(self, run: Run) -> list[Evaluation]:
+        return [evaluation for evaluation in self.evaluations if evaluation.run.id == run.id]
+
+    def named(self, evaluation: str) -> list[Evaluation]:
+        """A declared evaluation, once per seed."""
+        return [e for e in self.evaluations if e.name == evaluation]
 
     def find_run(self, run_id: str) -> Run:
         return self._find(run_id, self.runs, "run")
-
-    def find_evaluation(self, evaluation_id: str) -> Evaluation:
-        return self._find(evaluation_id, self.evaluations, "evaluation")
 
     def find_data(self, data_id: str) -> Data:
         return self._find(data_id, [self.data(name) for name in self.experiment.datasets], "prepared data set")
@@ -176,8 +124,15 @@ class Campaign:
     def weights_folder(self, run: Run) -> Path:
         return self.folder / "weights" / run.id
 
-    def evaluation_folder(self, evaluation: Evaluation) -> Path:
-        return self.folder / "evals" / evaluation.id
+    def measured_set(self, run: Run) -> str:
+        """The name of a run's evaluations together: other ones, another name. They share a process and its files."""
+        return f"{run.id}-{digest([evaluation.id for evaluation in self.evaluations_of(run)])}"
+
+    def results_file(self, run: Run) -> Path:
+        return self.folder / "evals" / f"{self.measured_set(run)}.json"
+
+    def arrays_file(self, run: Run) -> Path:
+        return self.folder / "arrays" / f"{self.measured_set(run)}.npz"
 
     def made_from(self, product: str) -> Path:
         """The file that says from which runs and evaluations a product was made: others, another name."""
@@ -193,12 +148,18 @@ class Campaign:
     def targets(self) -> list[str]:
         files = [self.run_folder(run) / name for run in self.runs for name in ("done.json", "record.jsonl", "declaration.yaml")]
         files += [self.weights_folder(run) / "final.safetensors" for run in self.runs]
-        files += [self.evaluation_folder(e) / name for e in self.evaluations for name in ("result.json", "tokens.npz")]
-        files += [self.made_from(product) for product in ("table1", *self.experiment.figures, "report")]
-        files += [self.folder / "tables" / name for name in ("table1.csv", "table1.md", "links.csv")]
+        files += [place(run) for run in self.measured_runs for place in (self.results_file, self.arrays_file)]
+        files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "report")]
         files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in ("png", "json")]
         files += [self.folder / "report.html"]
-        return [str(path) for path in files]
+        return [*map(str, files), *self.tables()]
+
+    def tables(self) -> list[str]:
+        return [str(self.folder / "tables" / name) for name in TABLES]
+
+    def prepared(self) -> list[str]:
+        """Every data set of the declaration, ready for training."""
+        return [str(self.data(name).folder / "meta.json") for name in self.experiment.datasets]
 
     def prerequisites(self, run_id: str) -> list[str]:
         """The files a training starts from."""
@@ -206,21 +167,31 @@ class Campaign:
         parent = [self.weights_folder(run.parent) / "final.safetensors"] if run.parent else []
         return [str(path) for path in (run.data.folder / "meta.json", *parent)]
 
-    def evaluation_inputs(self, evaluation_id: str) -> list[str]:
-        run = self.find_evaluation(evaluation_id).run
+    def evaluation_inputs(self, measured_set: str) -> list[str]:
+        run = self.find_measured(measured_set)
         return [str(path) for path in (run.data.folder / "meta.json", self.weights_folder(run) / "final.safetensors")]
 
+    def find_measured(self, measured_set: str) -> Run:
+        """The run whose evaluations have this name together."""
+        sets = {self.measured_set(run): run for run in self.measured_runs}
+        if measured_set not in sets:
+            raise UserError(
+                f"evaluations {measured_set!r} are not in scale {self.experiment.scale!r} as it is declared: {nearest(measured_set, sets)}"
+            )
+        return sets[measured_set]
+
     def figure_inputs(self, figure: str) -> list[str]:
-        wanted = self.experiment.figures[figure].evaluation
-        return [str(self.evaluation_folder(e) / "result.json") for e in self.evaluations if e.name == wanted]
+        """The tables, and the arrays of the evaluations that a figure shows."""
+        runs = {e.run.id: e.run for name in self.experiment.figures[figure].evaluations for e in self.named(name)}
+        return [str(self.made_from("tables")), *(str(self.arrays_file(run)) for run in runs.values())]
 
     def measured(self) -> list[str]:
         """Everything a table is made from."""
         records = [self.run_folder(run) / name for run in self.runs for name in ("record.jsonl", "done.json")]
-        return [str(path) for path in records] + [str(self.evaluation_folder(e) / "result.json") for e in self.evaluations]
+        return [str(path) for path in (*records, *map(self.results_file, self.measured_runs))]
 
     def products(self) -> list[str]:
-        return [str(self.made_from(product)) for product in ("table1", *self.experiment.figures)]
+        return [str(self.made_from(product)) for product in ("tables", *self.experiment.figures)]
 
     @property
     def stage(self) -> dict[str, str]:
@@ -232,7 +203,7 @@ class Campaign:
 
 def open_campaign(scale: str, data: str | None = None) -> Campaign:
     """The campaign of a scale; images come from `data`, from $ATSNN_DATA, or from their official address."""
-    return Campaign(declaration.load(scale), data or os.environ.get("ATSNN_DATA") or None)
+    return Campaign(load(scale), data or os.environ.get("ATSNN_DATA") or None)
 
 
 def from_config(config: dict) -> Campaign:
@@ -246,12 +217,6 @@ def from_config(config: dict) -> Campaign:
         return campaign
     except UserError as error:
         exit_with(error, "Snakefile")
-
-
-def describe(run: Run) -> dict:
-    """A run's declaration in full, as its folder keeps it."""
-    origin = asdict(run.data) | {"id": run.data.id}
-    return {"id": run.id, "label": run.label, **run.identity, "data": origin}
 
 
 def common_arguments(parser) -> None:

@@ -1,80 +1,86 @@
-"""Stage 3: one pass of a run's final weights over a split, in float32, and everything that one pass can tell.
+"""Stage 3: all evaluations of a run's final weights, in float32, and everything that each pass can tell.
 
-python -m pipeline.evaluate --scale smoke --evaluation ID writes evals/<id>/{tokens.npz, result.json}, the latter last.
+python -m pipeline.evaluate --scale smoke --run ID writes arrays/<set>.npz and then evals/<set>.json, where <set> names
+the run and its evaluations.
 """
 
 import argparse
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 
-from pipeline.campaign import Campaign, Evaluation, common_arguments, open_campaign
+from pipeline.arrays import save_arrays
+from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.errors import UserError, run_stage
+from pipeline.identity import Evaluation, Run
 from pipeline.record import read_json, replace_json
 
 
-def evaluate(campaign: Campaign, evaluation: Evaluation) -> dict:
-    from pipeline.augment import evaluation_batches
-    from pipeline.build import backbone_for, network_for
-    from pipeline.checkpoint import load_weights
+def evaluate(campaign: Campaign, run: Run) -> dict:
     from pipeline.device import describe_device, open_device
-    from pipeline.measure import measure
     from pipeline.prepared import Prepared
 
-    run = evaluation.run
     done = campaign.run_folder(run) / "done.json"
     if not done.exists():
         raise UserError(
             f"run {run.id} is not trained yet: python -m pipeline.train --scale {campaign.experiment.scale} --run {run.id}"
         )
     accelerator, _ = open_device("float32", run.threads)
+    data = Prepared(run.data.folder)
+    results, arrays = {}, {}
+    for evaluation in campaign.evaluations_of(run):
+        metrics, arrays[evaluation.name] = one_pass(campaign, evaluation, data, accelerator.device)
+        facts = {"id": evaluation.id, "time": round(time.time(), 3), "timesteps": evaluation.timesteps}
+        results[evaluation.name] = facts | {"options": evaluation.options, "exits": evaluation.exits, "metrics": metrics}
+    content = {"run": run.id, "weights_sha256": read_json(done, "weights_sha256")["weights_sha256"]}
+    content |= {"device": describe_device(accelerator), "data": data.meta, "evaluations": results}
+    save_arrays(campaign.arrays_file(run), arrays)
+    replace_json(campaign.results_file(run), content)
+    return content
+
+
+def one_pass(campaign: Campaign, evaluation: Evaluation, data, device) -> tuple[dict, dict[str, np.ndarray]]:
+    """The numbers of an evaluation, and the arrays that they can be computed from again."""
+    from pipeline.build import backbone_for, network_for
+    from pipeline.checkpoint import load_weights
+    from pipeline.exits import read_exit
+    from pipeline.inputs import evaluation_batches
+    from pipeline.measure import measure
+
+    run = evaluation.run
     backbone = backbone_for(run, evaluation.timesteps)
     load_weights(campaign.weights_folder(run) / "final.safetensors", backbone, run.id)
-    network = network_for(run.method, evaluation.options, backbone).to(accelerator.device)
-    data = Prepared(run.data.folder)
-    measured = measure(network, evaluation_batches(data, evaluation.split), device=accelerator.device)
-    folder = campaign.evaluation_folder(evaluation)
-    save_arrays(folder / "tokens.npz", measured)
-    result = {
-        "evaluation": evaluation.id,
-        "run": run.id,
-        "time": round(time.time(), 3),
-        "split": evaluation.split,
-        "timesteps": evaluation.timesteps,
-    }
-    result |= {
-        "options": evaluation.options,
-        "weights_sha256": read_json(done, "weights_sha256")["weights_sha256"],
-        "device": describe_device(accelerator),
-    }
-    result |= {"data": data.meta, "metrics": measured.summary()}
-    replace_json(folder / "result.json", result)
-    return result
+    network = network_for(run.method, evaluation.options, backbone).to(device)
+    test = measure(network, evaluation_batches(data, "test"), device=device)
+    metrics, arrays = test.summary(), arrays_of(test)
+    if evaluation.exits:
+        heldout = measure(network, evaluation_batches(data, "heldout"), device=device)
+        metrics["exit"] = {name: read_exit(name, test, heldout) for name in evaluation.exits}
+        arrays |= {"heldout_labels": heldout.labels.astype(np.uint16), "heldout_logits": heldout.logits}
+    return metrics, arrays
 
 
-def save_arrays(path: Path, measured) -> None:
-    """Labels, predictions [T, N] and, where tokens are adaptive, blocks and survivors [N, K0] and halting blocks [T, N, K0]."""
-    arrays = {"labels": measured.labels.astype(np.uint16), "predictions": measured.predictions.astype(np.uint16)}
-    if measured.blocks is not None:
-        arrays |= {"blocks": measured.blocks, "halt_block": measured.halt_block, "survived": measured.survived}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    np.savez_compressed(partial, **arrays)
-    os.replace(partial, path)
+def arrays_of(measured) -> dict[str, np.ndarray]:
+    """Labels [N], logits [T, N, C] and, where tokens are adaptive, what `pipeline.measure.Measurement` says of each."""
+    arrays = {"labels": measured.labels.astype(np.uint16), "logits": measured.logits}
+    if measured.blocks is None:
+        return arrays
+    told = {"blocks": measured.blocks, "halt_block": measured.halt_block, "survived": measured.survived}
+    return arrays | told | {"image_tokens": measured.image_tokens}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="pipeline.evaluate", description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--evaluation", metavar="ID", required=True, help="the evaluation's id, the name of its folder")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--run", metavar="ID", help="a run's id")
+    wanted.add_argument("--set", metavar="NAME", help="a run and its evaluations, as their file is named")
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
-    metrics = evaluate(campaign, campaign.find_evaluation(options.evaluation))["metrics"]
-    print(
-        f"{options.evaluation}: accuracy {metrics['accuracy']:.2f} %, average tokens {metrics['average_tokens']:.4f}, {metrics['images']} images"
-    )
+    run = campaign.find_run(options.run) if options.run else campaign.find_measured(options.set)
+    for name, result in evaluate(campaign, run)["evaluations"].items():
+        told = result["metrics"]
+        print(f"{name} of {run.id}: accuracy {told['accuracy']:.2f} %, average tokens {told['average_tokens']:.4f}")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import argparse
 import os
 
-from pipeline import declaration
 from pipeline.aggregate import mark_made
 from pipeline.campaign import Campaign, common_arguments, open_campaign
+from pipeline.discovery import discovered
 from pipeline.errors import UserError, nearest, run_stage
 from pipeline.record import replace_json
 
@@ -18,9 +18,8 @@ def draw(campaign: Campaign, name: str) -> dict:
     for path in campaign.figure_inputs(name):
         if not os.path.exists(path):
             raise UserError(f"{path} is missing: run snakemake, which makes it, or evaluate first")
-    wanted = campaign.experiment.figures[name].evaluation
-    evaluations = [evaluation for evaluation in campaign.evaluations if evaluation.name == wanted]
-    module = declaration.discovered("pipeline.figures", name, "figure")
+    evaluations = [e for wanted in campaign.experiment.figures[name].evaluations for e in campaign.named(wanted)]
+    module = discovered("pipeline.figures", name, "figure")
     numbers = module.draw(campaign, evaluations, campaign.folder / "figures" / f"{name}.png")
     replace_json(campaign.folder / "figures" / f"{name}.json", numbers)
     mark_made(campaign, name)

@@ -19,19 +19,31 @@ class Measurement:
     """One pass. Token arrays are None for a network that runs every token in every block."""
 
     labels: np.ndarray  # int64 [N]
-    predictions: np.ndarray  # int64 [T, N], of the mean of the logits of timesteps 1..t
+    logits: np.ndarray  # float32 at least [T, N, C]
     depth: int
     ponder: float | None = None
     tokens: np.ndarray | None = None  # [L] K^l / K0: what merging left in each block
     executed: np.ndarray | None = None  # [L, T] share of the K0 tokens computed, mean over images
+    image_tokens: np.ndarray | None = None  # [T, N] share of the K0 tokens computed, mean over blocks
     blocks: np.ndarray | None = None  # uint8 [N, K0] how many blocks computed the token, over all timesteps
     halt_block: np.ndarray | None = None  # uint8 [T, N, K0], 0 where a merge removed the token before it halted
     survived: np.ndarray | None = None  # bool [N, K0] no merge removed it
     channel_0: np.ndarray | None = None  # int64 [L, bins] computed tokens by u_0 / n, bins of width BIN from 0
 
+    @property
+    def means(self) -> np.ndarray:
+        """The mean of the logits of timesteps 1..t, for every t: float64 [T, N, C]."""
+        steps = np.arange(1, len(self.logits) + 1)[:, None, None]
+        return self.logits.astype(np.float64).cumsum(0) / steps
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the prediction after timestep t is right: bool [T, N]."""
+        return self.means.argmax(-1) == self.labels
+
     def summary(self) -> dict:
         """The numbers of the pass, by name; lists run over timesteps (accuracy, tokens) or blocks."""
-        accuracy = (self.predictions == self.labels).mean(axis=1) * 100
+        accuracy = self.correct.mean(axis=1) * 100
         content = {"images": len(self.labels), "accuracy_by_timestep": accuracy.tolist(), "accuracy": float(accuracy[-1])}
         timesteps = np.arange(1, len(accuracy) + 1)
         if self.executed is None:
@@ -51,23 +63,18 @@ def per_block(tokens: list[float], executed: list[float]) -> dict:
 @torch.no_grad()
 def measure(network: torch.nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, device, dtype=torch.float32) -> Measurement:
     """Run a network in evaluation mode over batches of images and labels; its training mode is restored."""
-    was_training, predictions, labels, traces = network.training, [], [], []
+    was_training, logits, labels, traces = network.training, [], [], []
     network.eval()
     depth = len(getattr(network, "backbone", network).blocks)
     for images, target in batches:
         output = network(images.to(device, dtype))
-        predictions.append(predict(output.logits))
+        logits.append(output.logits.cpu().numpy())
         labels.append(target.numpy())
         if hasattr(output, "trace"):
             traces.append(condense(output))
     network.train(was_training)
     told = combine(traces) if traces else {}
-    return Measurement(np.concatenate(labels), np.concatenate(predictions, axis=1), depth, **told)
-
-
-def predict(logits: Tensor) -> np.ndarray:
-    """The class of the mean of the logits [T, B, C] over timesteps 1..t, for every t: int64 [T, B]."""
-    return logits.double().cumsum(0).argmax(-1).cpu().numpy()
+    return Measurement(np.concatenate(labels), np.concatenate(logits, axis=1), depth, **told)
 
 
 def condense(output) -> dict:
@@ -79,6 +86,7 @@ def condense(output) -> dict:
         "ponder": output.ponder_loss.item() * images,
         "tokens": np.array(trace.tokens) / positions,
         "executed": trace.executed.double().mean(dim=3).sum(dim=2).cpu().numpy(),
+        "image_tokens": trace.executed.double().mean(dim=(0, 3)).cpu().numpy(),
         "blocks": trace.executed.sum(dim=(0, 1)).cpu().numpy().astype(np.uint8),
         "halt_block": trace.halt_block.cpu().numpy().astype(np.uint8),
         "survived": survived.cpu().numpy(),
@@ -98,7 +106,7 @@ def combine(batches: list[dict]) -> dict:
     images = sum(len(batch["blocks"]) for batch in batches)
     joined = {
         key: np.concatenate([b[key] for b in batches], axis=axis)
-        for key, axis in (("blocks", 0), ("halt_block", 1), ("survived", 0))
+        for key, axis in (("blocks", 0), ("halt_block", 1), ("survived", 0), ("image_tokens", 1))
     }
     means = {key: sum(b[key] for b in batches) / images for key in ("executed", "ponder")}
     return joined | means | {"tokens": batches[0]["tokens"], "channel_0": sum(b["channel_0"] for b in batches)}

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from pipeline import prepared
-from pipeline.campaign import Campaign, Data, common_arguments, open_campaign
-from pipeline.declaration import discovered
+from pipeline.campaign import Campaign, common_arguments, open_campaign
+from pipeline.discovery import discovered
 from pipeline.errors import run_stage
+from pipeline.identity import Data
 
 
 def prepare(campaign: Campaign, data: Data) -> Path:

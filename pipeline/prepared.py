@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.campaign import Data
 from pipeline.errors import UserError
+from pipeline.identity import Data
 from pipeline.randomness import generator
 from pipeline.record import read_json
 from pipeline.sources import HELD_OUT, Raw

@@ -9,51 +9,61 @@ import io
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+import yaml
+from markupsafe import Markup
 
 from pipeline import record as records
-from pipeline.aggregate import NOTE, mark_made
+from pipeline import render, tracking
+from pipeline.aggregate import epochs_of, evaluation_files, mark_made, record_of
 from pipeline.campaign import Campaign, common_arguments, open_campaign
-from pipeline.declaration import EXPERIMENTS
 from pipeline.errors import UserError, run_stage
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")  # Okabe and Ito's
 
 
 def report(campaign: Campaign) -> Path:
-    table_path = campaign.folder / "tables" / "table1.csv"
-    if not table_path.exists():
-        raise UserError(f"{table_path} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
-    runs = [run_facts(campaign, run) for run in campaign.runs]
-    page = Environment(loader=FileSystemLoader(TEMPLATE.parent), autoescape=select_autoescape(["j2"])).get_template(TEMPLATE.name)
-    scale = campaign.experiment.scale
-    content = page.render(
-        scale=scale,
-        about=campaign.experiment.about,
-        note=NOTE.format(scale=scale, about=campaign.experiment.about),
-        rows=pd.read_csv(table_path).to_dict("records"),
-        figures=[figure_facts(campaign, name) for name in campaign.experiment.figures],
-        curves=embedded(curves(campaign)),
-        runs=runs,
-        evaluations=[records.read_json(campaign.evaluation_folder(e) / "result.json") for e in campaign.evaluations],
-        declaration=(EXPERIMENTS / f"{scale}.yaml").read_text(),
+    tables = campaign.folder / "tables"
+    for name in ("table1.csv", "savings.csv"):
+        if not (tables / name).exists():
+            raise UserError(f"{tables / name} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
+    links = evaluation_files(campaign)
+    content = (
+        render.environment()
+        .get_template("report.html.j2")
+        .render(
+            experiment=campaign.experiment,
+            note=render.note(campaign),
+            table1=Markup(render.html(pd.read_csv(tables / "table1.csv"), links, "")),
+            savings=pd.read_csv(tables / "savings.csv").to_dict("records"),
+            figures=[figure_facts(campaign, name) for name in campaign.experiment.figures],
+            curves=embedded(curves(campaign)),
+            runs=[run_facts(campaign, run) | {"results": links.get(run.id)} for run in campaign.runs],
+            evaluations=evaluation_facts(campaign),
+            declaration=yaml.safe_dump(
+                campaign.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=130
+            ),
+        )
     )
     path = campaign.folder / "report.html"
     records.replace(path, content)
     mark_made(campaign, "report")
+    tracking.show_products(campaign)
     return path
 
 
 def run_facts(campaign: Campaign, run) -> dict:
-    entries = records.read(campaign.run_folder(run) / "record.jsonl")
     done = records.read_json(campaign.run_folder(run) / "done.json")
-    epochs = [entry for entry in entries if entry["event"] == "epoch"]
-    return {
-        "run": run,
-        "done": done,
-        "made": entries[0]["provenance"],
-        "last": epochs[-1]["metrics"],
-    }
+    made, last = record_of(campaign, run)[0]["provenance"], epochs_of(campaign, run)[-1]["metrics"]
+    return {"run": run, "done": done, "made": made, "last": last}
+
+
+def evaluation_facts(campaign: Campaign) -> list[dict]:
+    """Every evaluation with its numbers and its file."""
+    links = evaluation_files(campaign)
+    return [
+        {"evaluation": e, "metrics": tracking.evaluation_entries(campaign, e)[-1]["metrics"], "file": links[e.run.id]}
+        for e in campaign.evaluations
+    ]
 
 
 def figure_facts(campaign: Campaign, name: str) -> dict:
@@ -63,30 +73,28 @@ def figure_facts(campaign: Campaign, name: str) -> dict:
 
 
 def curves(campaign: Campaign) -> bytes:
-    """Held-out accuracy and average tokens over epochs, a line per run: a PNG."""
+    """Loss, held-out accuracy and average tokens over epochs, a line per run, a colour per label: a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
     labels = list(campaign.experiment.runs)
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2 + 0.16 * len(labels) / 4), layout="constrained")
+    drawn = set()
     for run in campaign.runs:
-        epochs = [e for e in records.read(campaign.run_folder(run) / "record.jsonl") if e["event"] == "epoch"]
-        style = {
-            "color": f"C{labels.index(run.label)}",
-            "linestyle": "-" if run.seed == 0 else "--",
-            "label": f"{run.label}, seed {run.seed}",
-        }
+        epochs = epochs_of(campaign, run)
+        style = {"color": COLOURS[labels.index(run.label) % len(COLOURS)], "label": "" if run.label in drawn else run.label}
+        drawn.add(run.label)
         for axis, key in zip(axes, ("train_loss", "heldout_accuracy", "average_tokens")):
             points = [(e["epoch"], e["metrics"][key]) for e in epochs if key in e["metrics"]]
-            axis.plot(*zip(*points), marker=".", **style)
+            axis.plot(*zip(*points), marker=".", alpha=0.8, **style)
     for axis, title in zip(axes, ("training loss", "held-out accuracy (%)", "average tokens (share of 64)")):
         axis.set(title=title, xlabel="epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[-1].set_ylim(0, 1.05)
-    axes[0].legend(fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=7, ncols=4, loc="outside lower center")
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=130, metadata={"Software": None})
     plt.close(figure)

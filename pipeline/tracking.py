@@ -1,190 +1,99 @@
-"""MLflow mirrors the records: live while a run trains, without doubles, and filled in wherever a server was away.
+"""What of a campaign stands in MLflow: every training and evaluation, nested under one run that has tables and figures.
 
-The record is the truth: losing MLflow never stops or changes a run. The store is results/mlflow.db unless
-MLFLOW_TRACKING_URI names a server.  python -m pipeline.tracking --scale smoke fills the store from the records.
+python -m pipeline.tracking --scale smoke fills MLflow from the records.
 """
 
 import argparse
-import fcntl
-import os
+import json
 import sys
-import tempfile
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
+import baselines
 from pipeline import record as records
-from pipeline.campaign import RESULTS, Campaign, common_arguments, open_campaign
+from pipeline.campaign import Campaign, common_arguments, open_campaign
+from pipeline.discovery import discovered, method, method_options
 from pipeline.errors import UserError, run_stage
+from pipeline.identity import Evaluation, Run
+from pipeline.mirror import Mirror, campaign_run, experiment_of, open_client, unreachable
 
-STORE = RESULTS / "mlflow.db"
-ARTIFACTS = RESULTS / "mlartifacts"
-RETRY_SECONDS = 300  # after a failure a live mirror waits as long before it tries again
-RUN_TAG = "at_snn.id"  # our id; MLflow's own can't be chosen
-
-
-@contextmanager
-def locked(path: Path):
-    """One process at a time, on this machine."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+VIEW = "table1"  # key of the view with useful columns
+VIEW_COLUMNS = {
+    "metrics": ("accuracy", "average_tokens", "test_accuracy", "heldout_accuracy"),
+    "params": ("dataset", "method", "option.gamma", "seed", "architecture"),
+    "tags": ("kind", "table1"),
+}
 
 
-def open_client():
-    """A client of the store, created once if need be: parallel first use would corrupt a sqlite store."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    from mlflow import MlflowClient
-
-    address = os.environ.get("MLFLOW_TRACKING_URI")
-    if address:
-        return MlflowClient(address)
-    with locked(Path(tempfile.gettempdir()) / f"at-snn-store-{os.getuid()}.lock"):
-        STORE.parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(f"sqlite:///{STORE.resolve()}")
-        client.search_experiments(max_results=1)  # creates the tables
-    return client
-
-
-class Mirror:
-    """One run of ours in MLflow, found by its tag. `push` adds what MLflow does not have of it."""
-
-    def __init__(self, scale: str, run_id: str, params: dict, tags: dict):
-        self.scale, self.run_id = scale, run_id
-        self.name = run_id if tags["kind"] == "training" else f"{tags['kind']} {run_id}"
-        self.params, self.tags = params, tags
-        self.client = self.mlflow_run = None
-        self.known: set[tuple[str, int]] = set()  # metrics and steps that MLflow has
-        self.lost_at = -RETRY_SECONDS
-
-    def live(self, entries: list[dict]) -> None:
-        """Push, and let no failure of MLflow reach the training: what is missing is filled in later."""
-        if time.monotonic() - self.lost_at < RETRY_SECONDS:
-            return
-        try:
-            self.push(entries)
-        except Exception as error:  # a server can fail in any way, and none may stop a run
-            self.lost_at = time.monotonic()
-            print(
-                f"tracking: MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def push(self, entries: list[dict]) -> None:
-        """Metrics of entries that MLflow has not seen, with the times of the record; the status at the end."""
-        from mlflow.entities import Metric
-
-        if self.client is None:
-            self.connect(entries)
-        metrics = []
-        for entry in entries:
-            step, stamp = entry.get("epoch", 0), int(entry["time"] * 1000)
-            fresh = {k: v for k, v in flatten(entry.get("metrics", {})).items() if (k, step) not in self.known}
-            metrics += [Metric(key, value, stamp, step) for key, value in fresh.items()]
-        for start in range(0, len(metrics), 500):
-            batch = metrics[start : start + 500]
-            self.client.log_batch(self.mlflow_run.info.run_id, metrics=batch)
-            self.known |= {(metric.key, metric.step) for metric in batch}
-        for entry in entries:
-            if entry["event"] == "channel_0" and ("channel_0", entry["epoch"]) not in self.known:
-                self.known.add(("channel_0", entry["epoch"]))
-                self.client.log_dict(self.mlflow_run.info.run_id, entry["histogram"], f"channel_0/epoch_{entry['epoch']}.json")
-        if entries and entries[-1]["event"] == "end":
-            self.client.set_terminated(self.mlflow_run.info.run_id, "FINISHED", int(entries[-1]["time"] * 1000))
-
-    def connect(self, entries: list[dict]) -> None:
-        client = open_client()
-        experiment = experiment_of(client, self.scale)
-        started = started_at(entries)
-        same = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self.run_id}'")
-        found = next((run for run in same if run.info.start_time == started), None)  # others: attempts with another record
-        self.mlflow_run = found or client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags}, self.name)
-        if not found:
-            from mlflow.entities import Param
-
-            params = [Param(key, str(value)[:6000]) for key, value in self.params.items()]
-            client.log_batch(self.mlflow_run.info.run_id, params=params)
-        for key in self.mlflow_run.data.metrics:
-            self.known |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
-        self.client = client
-
-
-def started_at(entries: list[dict]) -> int:
-    """When a record began, in milliseconds since 1970: with our id, what tells its run in MLflow from other attempts."""
-    return int(entries[0]["time"] * 1000)
-
-
-def experiment_of(client, scale: str) -> str:
-    """The id of MLflow's experiment for a scale."""
-    name = f"at-snn/{scale}"
-    found = client.get_experiment_by_name(name)
-    if found:
-        return found.experiment_id
-    own = not os.environ.get("MLFLOW_TRACKING_URI")
-    try:
-        return client.create_experiment(name, (ARTIFACTS.resolve() / scale).as_uri() if own else None)
-    except Exception:  # another process was faster
-        found = client.get_experiment_by_name(name)
-        if not found:
-            raise
-        return found.experiment_id
-
-
-def flatten(metrics: dict) -> dict[str, float]:
-    """Numbers by name; a list becomes name_1, name_2, ..."""
-    flat = {}
-    for key, value in metrics.items():
-        if isinstance(value, list):
-            flat |= {f"{key}_{i}": float(x) for i, x in enumerate(value, start=1)}
-        elif value is not None:
-            flat[key] = float(value)
-    return flat
-
-
-def run_mirror(campaign: Campaign, run, start: dict) -> Mirror:
+def run_mirror(campaign: Campaign, run: Run, start: dict) -> Mirror:
     """The mirror of a training; `start` is the first event of its record."""
-    params = {"method": run.method, "seed": run.seed, "dataset": run.data.name, "architecture": run.architecture}
-    params |= {f"option.{k}": v for k, v in run.options.items()} | {f"network.{k}": v for k, v in run.network.items()}
-    params |= {f"recipe.{k}": v for k, v in run.recipe.items()} | {
-        "threads": run.threads,
-        "parent": run.parent.id if run.parent else "",
-    }
     made = start["provenance"]
-    params |= {"data.id": run.data.id, "data.origin": run.data.origin, "precision": made["precision"], "device": made["device"]}
+    params = common_params(run, run.options) | {f"network.{k}": v for k, v in run.network.items()}
+    params |= {f"recipe.{k}": v for k, v in run.recipe.items()}
+    params |= {"threads": run.threads, "parent": run.parent.id if run.parent else ""}
+    params |= {"data.id": run.data.id, "precision": made["precision"], "device": made["device"]}
     params |= {f"version.{k}": v for k, v in made["versions"].items()}
-    tags = {
-        "kind": "training",
-        "scale": campaign.experiment.scale,
-        "label": run.label,
-        "git.commit": made["git"]["commit"] or "unknown",
-    }
-    return Mirror(campaign.experiment.scale, run.id, params, tags)
+    tags = tags_of(campaign, run, run.options) | {"kind": "training", "label": run.label}
+    tags |= {"git.commit": made["git"]["commit"] or "unknown"}
+    return Mirror(campaign.experiment.scale, run.id, title(run, run.options), params, tags, dataset(run))
 
 
-def evaluation_mirror(campaign: Campaign, evaluation) -> Mirror:
+def evaluation_mirror(campaign: Campaign, evaluation: Evaluation) -> Mirror:
     """The mirror of an evaluation, a run of its own in MLflow."""
     run = evaluation.run
-    params = {"method": run.method, "seed": run.seed, "dataset": run.data.name, "architecture": run.architecture}
-    params |= {f"option.{k}": v for k, v in evaluation.options.items()} | {
-        "split": evaluation.split,
-        "timesteps": evaluation.timesteps,
+    params = common_params(run, evaluation.options) | {"timesteps": evaluation.timesteps, "run": run.id}
+    tags = tags_of(campaign, run, evaluation.options) | {
+        "kind": "evaluation",
+        "label": evaluation.name,
+        "mlflow.runType": "evaluation",
     }
-    params |= {"run": run.id, "data.origin": run.data.origin}
-    return Mirror(
-        campaign.experiment.scale,
-        evaluation.id,
-        params,
-        {"kind": "evaluation", "scale": campaign.experiment.scale, "label": evaluation.name},
-    )
+    name = f"evaluation: {title(run, evaluation.options)}"
+    return Mirror(campaign.experiment.scale, evaluation.id, name, params, tags, dataset(run))
 
 
-def evaluation_entries(result: dict) -> list[dict]:
-    return [{"event": "end", "time": result["time"], "metrics": result["metrics"]}]
+def common_params(run: Run, options: dict) -> dict:
+    params = {"method": run.method, "seed": run.seed, "dataset": run.data.name, "architecture": run.architecture}
+    return params | {"data.origin": run.data.origin} | {f"option.{k}": v for k, v in options.items()}
+
+
+def tags_of(campaign: Campaign, run: Run, options: dict) -> dict[str, str]:
+    """What users filter and group by."""
+    rows = [
+        row_name(campaign, row)
+        for row in campaign.experiment.table1
+        if campaign.experiment.evaluations[row.evaluation].run == run.label
+    ]
+    tags = {"scale": campaign.experiment.scale, "dataset": run.data.name, "method": run.method, "seed": str(run.seed)}
+    return tags | {"gamma": str(options.get("gamma", "")), "table1": "; ".join(rows)}
+
+
+def row_name(campaign: Campaign, row) -> str:
+    evaluation = campaign.named(row.evaluation)[0]
+    at = f"exit {row.exit}" if row.exit else f"T {row.timesteps or evaluation.timesteps}"
+    return f"{title(evaluation.run, evaluation.options, seed=False)}, {at}"
+
+
+def title(run: Run, options: dict, seed: bool = True) -> str:
+    name = discovered("pipeline.datasets", run.data.name, "dataset").TITLE
+    shown = f"{name} {baselines.label(method(run.method).TITLE, method_options(run.method, options))}"
+    return f"{shown}, seed {run.seed}" if seed else shown
+
+
+def dataset(run: Run) -> dict:
+    """The data set as MLflow's runs name their input."""
+    return {"name": run.data.name, "digest": run.data.id.rsplit("-", 1)[1], "source_type": "local", "source": run.data.origin}
+
+
+def results_of(campaign: Campaign, run: Run) -> dict:
+    """The results file of a run's evaluations."""
+    return records.read_json(campaign.results_file(run), "weights_sha256", "evaluations")
+
+
+def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]:
+    """An evaluation as the only event of a record."""
+    found = results_of(campaign, evaluation.run)["evaluations"].get(evaluation.name, {})
+    if not {"time", "metrics"} <= found.keys():
+        raise UserError(f"{campaign.results_file(evaluation.run)} lacks {evaluation.name}: delete it, and it is made again")
+    return [{"event": "end", "time": found["time"], "metrics": found["metrics"]}]
 
 
 def fill(campaign: Campaign) -> int:
@@ -194,32 +103,60 @@ def fill(campaign: Campaign) -> int:
         path = campaign.run_folder(run) / "record.jsonl"
         if path.exists():
             entries = records.read(path)
-            run_mirror(campaign, run, entries[0]).push(entries)
+            bring_up_to_date(run_mirror(campaign, run, entries[0]), entries)
             count += 1
     for evaluation in campaign.evaluations:
-        path = campaign.evaluation_folder(evaluation) / "result.json"
-        if path.exists():
-            evaluation_mirror(campaign, evaluation).push(evaluation_entries(records.read_json(path, "time", "metrics")))
+        if campaign.results_file(evaluation.run).exists():
+            bring_up_to_date(evaluation_mirror(campaign, evaluation), evaluation_entries(campaign, evaluation))
             count += 1
     return count
 
 
-def unreachable(error: Exception) -> UserError:
-    reason = str(error).splitlines()[0][:200] if str(error) else ""
-    store = os.environ.get("MLFLOW_TRACKING_URI") or STORE
-    return UserError(
-        f"MLflow's store {store} can't be used ({type(error).__name__}: {reason}): start the server or unset MLFLOW_TRACKING_URI; "
-        f"a damaged {STORE} can be deleted, it is filled again from the records"
-    )
+def add_view(campaign: Campaign) -> str:
+    """A named view of the runs with the columns that compare them; returns the page's address below MLflow's.
+
+    The format is the one in which MLflow's own pages keep a shared view (an experiment tag, read by MLflow 3.17).
+    """
+    client = open_client()
+    experiment = experiment_of(client, campaign.experiment.scale)
+    columns = [f"{kind}.`{name}`" for kind, names in VIEW_COLUMNS.items() for name in names]
+    state = {"selectedColumns": columns, "columnOrder": ["attributes.`Run Name`", *columns]}
+    state |= {"columnWidths": {"attributes.`Run Name`": 300}, "orderByKey": "attributes.start_time", "orderByAsc": False}
+    now = int(time.time() * 1000)
+    view = {"name": "Table 1", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
+    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(view))
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+
+
+def bring_up_to_date(mirror: Mirror, entries: list[dict]) -> None:
+    mirror.push(entries)
+    mirror.retag()
+
+
+def show_products(campaign: Campaign) -> None:
+    """Tables, figures and report as artifacts of the campaign's run. A store that is away is a line, no failure."""
+    try:
+        client = open_client()
+        run_id = campaign_run(client, experiment_of(client, campaign.experiment.scale), campaign.experiment.scale)
+        for name in ("tables", "figures"):
+            if (campaign.folder / name).is_dir():
+                client.log_artifacts(run_id, str(campaign.folder / name), name)
+        client.log_artifact(run_id, str(campaign.folder / "report.html"))
+        client.set_terminated(run_id, "FINISHED")
+    except Exception as error:  # a store can fail in any way
+        print(f"tracking: {unreachable(error)}", file=sys.stderr)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="pipeline.tracking", description=__doc__)
     common_arguments(parser)
+    parser.add_argument("--address", default="http://127.0.0.1:5000", help="where MLflow's pages are shown")
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
     try:
-        print(f"MLflow holds {fill(campaign)} records of scale {options.scale}")
+        print(
+            f"MLflow holds {fill(campaign)} records of scale {options.scale}: {options.address}/{add_view(campaign)}", flush=True
+        )
     except UserError:
         raise
     except Exception as error:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.campaign import Campaign, Run, common_arguments, describe, open_campaign
+from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.errors import UserError, run_stage
+from pipeline.identity import Run, describe
 from pipeline.record import read_json, replace, replace_json
 from pipeline.sources import sha256
 

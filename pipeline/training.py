@@ -8,13 +8,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pipeline import declaration, provenance
-from pipeline.augment import TrainingBatches, evaluation_batches
+from pipeline import provenance
+from pipeline.augment import TrainingBatches
 from pipeline.build import backbone_for, network_for
-from pipeline.campaign import Campaign, Run
+from pipeline.campaign import Campaign
 from pipeline.checkpoint import load_weights, restore_checkpoint, save_checkpoint
 from pipeline.device import describe_device, open_device
+from pipeline.discovery import method, method_options
 from pipeline.errors import UserError
+from pipeline.identity import Run
+from pipeline.inputs import evaluation_batches
 from pipeline.measure import BIN, Measurement, measure
 from pipeline.prepared import Prepared
 from pipeline.record import Record
@@ -48,9 +51,8 @@ class Trainer:
         self.optimizer = optimizer_for(self.network, run.recipe)
         self.schedule, self.epochs = learning_rate_schedule(self.optimizer, run.recipe)
         self.stepper = self.accelerator.prepare(self.optimizer)  # with the scaler, where fp16 needs one
-        method = declaration.method(run.method)
-        options = declaration.method_options(run.method, run.options)
-        self.loss = lambda output, target: method.loss(output, target, options)
+        loss, options = method(run.method).loss, method_options(run.method, run.options)
+        self.loss = lambda output, target: loss(output, target, options)
         self.record = Record(self.folder / "record.jsonl")
         self.totals = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)  # loss and ponder x images
 

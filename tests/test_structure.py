@@ -12,7 +12,7 @@ import yaml
 import baselines
 import pipeline.datasets
 import pipeline.figures
-from pipeline.declaration import ROOT
+from pipeline.scale import ROOT
 
 ROOMS = ("models", "baselines", "pipeline", "workflow")
 EXTERNAL_PINS = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", re.M)
@@ -85,16 +85,35 @@ def test_the_lock_holds_no_address():
 
 @pytest.mark.parametrize("name", found(baselines))
 def test_a_method_keeps_its_contract(name):
-    """Built on a small network, its loss falls when the right class gains."""
-    import torch
+    check_method(name)
 
-    from models.spikformer import Spikformer
 
+def check_method(name):
+    """It is named, starts from somewhere known, and trains, or stops early, or both."""
     method = importlib.import_module(f"baselines.{name}")
     required = {key: 5 for key, field in method.Options.model_fields.items() if field.is_required()}
     options = method.Options(**required)
     assert options.model_config["frozen"] and options.model_config["extra"] == "forbid"
-    assert method.TITLE in method.label(options)
+    assert baselines.label(method.TITLE, options).startswith(method.TITLE)
+    assert method.PARENTS and set(method.PARENTS) <= {None, *found(baselines)}
+    trains, exits = hasattr(method, "loss"), hasattr(method, "confidence")
+    assert trains == hasattr(method, "build") and (trains or exits)
+    if trains:
+        check_training(method, options)
+    else:
+        assert None not in method.PARENTS and all(
+            hasattr(importlib.import_module(f"baselines.{p}"), "loss") for p in method.PARENTS
+        )
+    if exits:
+        check_exit(method.confidence)
+
+
+def check_training(method, options):
+    """Built on a small network, its loss falls when the right class gains, and reaches every weight."""
+    import torch
+
+    from models.spikformer import Spikformer
+
     torch.manual_seed(0)
     network = method.build(Spikformer(depth=2, width=16, heads=2), options)
     output = network(torch.randn(2, 3, 32, 32))
@@ -103,6 +122,18 @@ def test_a_method_keeps_its_contract(name):
     better = output._replace(logits=output.logits + 5 * target)
     assert method.loss(better, target, options) < method.loss(output, target, options)
     method.loss(output, target, options).backward()
+    assert all(weight.grad is not None for weight in network.parameters())
+
+
+def check_exit(confidence):
+    """It reads mean logits [T, N, C], lies in [0, 1], is largest for a sure prediction and smallest for an even one."""
+    import numpy as np
+
+    logits = np.zeros((2, 3, 7))
+    logits[1, :, 2] = 0.5, 3, 1000
+    told = confidence(logits)
+    assert told.shape == (2, 3) and (0 <= told + 1e-12).all() and (told <= 1 + 1e-12).all()
+    assert (told[0] == told[0, 0]).all() and told[0, 0] < told[1, 0] < told[1, 1] < told[1, 2] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", found(pipeline.datasets))

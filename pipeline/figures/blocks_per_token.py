@@ -3,13 +3,14 @@
 Dimensions: N images, T timesteps, K0 = 64 tokens, 8 x 8 over the image.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.campaign import Campaign, Evaluation
+from pipeline.arrays import read_arrays
+from pipeline.campaign import Campaign
 from pipeline.errors import UserError
+from pipeline.identity import Evaluation
 from pipeline.prepared import Prepared, Split
 
 TITLE = "Blocks that computed each token, summed over timesteps"
@@ -20,6 +21,8 @@ COLUMNS, ROWS = 6, 2  # images shown
 
 def draw(campaign: Campaign, evaluations: list[Evaluation], path: Path) -> dict:
     """The map of the first seed's evaluation as a PNG, and the number over all seeds."""
+    if len({evaluation.name for evaluation in evaluations}) > 1:
+        raise UserError("figures.blocks_per_token shows one evaluation: name just one")
     seeds = [measure(campaign, evaluation) for evaluation in evaluations]
     known = [n["background_halts_earlier_by_blocks"] for n in seeds if "undefined" not in n]
     numbers = {"mean": float(np.mean(known)) if known else None, "std": float(np.std(known, ddof=1)) if len(known) > 1 else None}
@@ -66,13 +69,8 @@ def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arrays_of(campaign: Campaign, evaluation: Evaluation) -> tuple[dict, Split]:
-    path = campaign.evaluation_folder(evaluation) / "tokens.npz"
-    try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} can't be read ({error}): delete it, and it is measured again") from error
-    return arrays, Prepared(evaluation.run.data.folder).split(evaluation.split)
+    arrays = read_arrays(campaign.arrays_file(evaluation.run), evaluation.name, "blocks", "halt_block", "survived")
+    return arrays, Prepared(evaluation.run.data.folder).split("test")
 
 
 def paint(campaign: Campaign, evaluation: Evaluation, path: Path, text: str) -> None:

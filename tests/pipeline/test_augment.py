@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.augment import OPERATIONS, TrainingBatches, evaluation_batches, rand_augment
-from pipeline.campaign import Data
+from pipeline.augment import OPERATIONS, TrainingBatches, rand_augment
 from pipeline.declaration import Recipe
+from pipeline.identity import Data
+from pipeline.inputs import evaluation_batches, normalise
 from pipeline.prepared import Prepared, prepare
 from pipeline.sources import Raw
 
@@ -17,7 +18,7 @@ def data(tmp_path_factory):
     raw = Raw(images, np.arange(1300) % 10, images[:40], np.arange(40) % 10)
     source = Data("noise", "noise-1", "noise", True, 64, None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.campaign.PREPARED", folder)
+        patch.setattr("pipeline.identity.PREPARED", folder)
         return Prepared(prepare(raw, source, title="noise", classes=10))
 
 
@@ -92,3 +93,12 @@ def test_evaluation_is_normalised_and_in_order(data):
     images, labels = (torch.cat(x) for x in zip(*evaluation_batches(data, "test", size=16)))
     assert images.shape == (40, 3, 32, 32) and labels.tolist() == [i % 10 for i in range(40)]
     assert abs(images.mean()) < 0.05 and abs(images.std() - 1) < 0.05
+
+
+def test_normalising_gives_the_bits_of_torchvision():
+    from torchvision.transforms.v2 import functional
+
+    images = torch.arange(256, dtype=torch.uint8).repeat(12).reshape(1, 3, 32, 32)
+    mean, std = [0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]
+    expected = functional.normalize(functional.to_dtype(images, torch.float32, scale=True), mean, std)
+    assert torch.equal(normalise(images, mean, std), expected)

@@ -73,7 +73,7 @@ def test_a_parent_is_the_run_of_the_same_seed():
 
 def test_products_are_made_again_when_their_set_changes():
     made = [
-        ids(content)[1].made_from("table1")
+        ids(content)[1].made_from("tables")
         for content in (GOOD, changed(("runs", "static", "seeds"), [0]), changed(("about",), "other"))
     ]
     assert len(set(made)) == 3

@@ -3,9 +3,9 @@ import copy
 import pytest
 import yaml
 
-from pipeline import declaration
-from pipeline.declaration import EXPERIMENTS, ROOT
+from pipeline import declaration, scale
 from pipeline.errors import UserError
+from pipeline.scale import EXPERIMENTS, ROOT
 
 GOOD = yaml.safe_load("""
 scale: tiny
@@ -20,10 +20,12 @@ evaluations: {static: {run: static}, at_snn: {run: at_snn}}
 table1: [{evaluation: static, timesteps: 2}, {evaluation: at_snn}]
 """)
 
+SHORT = {"parent": "static", "recipe": "short"}
+
 
 def load(folder, content):
     (folder / "tiny.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
-    return declaration.load("tiny", folder)
+    return scale.load("tiny", folder)
 
 
 def changed(path, value):
@@ -47,7 +49,7 @@ def test_a_good_declaration_is_read_and_frozen(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_declaration_in_the_repository_is_good(path):
-    assert declaration.load(path.stem).scale == path.stem
+    assert scale.load(path.stem).scale == path.stem
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_every_declaration_in_the_repository_is_good(path):
         (("table1",), [{"evaluatoin": "static"}], "unknown key table1.0.evaluatoin: did you mean 'evaluation'?"),
         (
             ("figures",),
-            {"blocks_per_tokn": {"evaluation": "static"}},
+            {"blocks_per_tokn": {"evaluations": ["static"]}},
             "figure 'blocks_per_tokn' is unknown: did you mean 'blocks_per_token'?",
         ),
         (("runs", "static", "seeds"), [0, 0], "runs.static.seeds: [0, 0] holds a seed twice"),
@@ -84,7 +86,33 @@ def test_every_declaration_in_the_repository_is_good(path):
         (("recipes", "short", "rand_augment"), "rand-m9.9.9", "recipes.short.rand_augment"),
         (("recipes", "short", "warmup_epochs"), 2, "warmup_epochs 2 is more than epochs 1"),
         (("recipes", "short", "weight_decay"), -3, "recipes.short.weight_decay"),
-        (("evaluations", "static", "split"), "heldout", "'static' is of held-out images, Table 1 is of test images"),
+        (("runs", "at_snn", "parent"), None, "runs.at_snn.dataset is missing"),
+        (
+            ("runs", "at_snn"),
+            SHORT | {"method": "seenn_i"},
+            "runs.at_snn.method: seenn_i trains nothing: name it among the exits",
+        ),
+        (("runs", "static", "method"), "tet", "runs.static.parent: tet starts from a run of static, not from nothing"),
+        (
+            ("runs", "at_snn"),
+            SHORT | {"method": "static"},
+            "runs.at_snn.parent: static starts from no parent, not from a run of static",
+        ),
+        (("evaluations", "at_snn", "exits"), ["tet"], "evaluations.at_snn.exits: method tet has no exit"),
+        (("evaluations", "at_snn", "exits"), ["dt_snn"], "exits: dt_snn reads networks of dt_snn, run at_snn is of at_snn"),
+        (
+            ("evaluations", "at_snn", "exits"),
+            ["at_snn_e"] * 2,
+            "evaluations.at_snn.exits: ['at_snn_e', 'at_snn_e'] holds one twice",
+        ),
+        (
+            ("table1",),
+            [{"evaluation": "at_snn", "exit": "at_snn_e"}],
+            "table1.0.exit: 'at_snn_e' is not among evaluations.at_snn.exits",
+        ),
+        (("figures",), {"blocks_per_token": {"evaluations": ["nobody"]}}, "figures.blocks_per_token.evaluations: 'nobody'"),
+        (("extends",), "nobody", "has no declaration nobody.yaml"),
+        (("extends",), "tiny", "extends 'tiny', which extends this one"),
         (("scale",), "other", "scale is 'other', the file's name says 'tiny'"),
     ),
 )
@@ -102,9 +130,67 @@ def test_what_is_no_declaration_is_refused(tmp_path, text, message):
         load(tmp_path, text)
 
 
+def test_a_declaration_that_extends_another_says_only_what_differs(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(GOOD | {"scale": "base"}))
+    changes = {
+        "scale": "tiny",
+        "extends": "base",
+        "recipes": {"short": {"lr": 0.1, "rand_augment": None}},
+        "runs": {"static": {"seeds": [3]}, "at_snn": None},
+        "evaluations": {"at_snn": None},
+        "table1": [{"evaluation": "static"}],
+    }
+    experiment = load(tmp_path, changes)
+    whole = changed(("runs", "static", "seeds"), [3]) | {"table1": [{"evaluation": "static"}]}
+    whole["recipes"]["short"] |= {"lr": 0.1, "rand_augment": None}
+    del whole["runs"]["at_snn"], whole["evaluations"]["at_snn"]
+    assert experiment == load(tmp_path, whole)
+
+
+def test_laptop_is_the_papers_graph():
+    """The same runs, evaluations, rows and figures; only sizes, epochs, counts of images and seeds differ."""
+    laptop, paper = scale.load("laptop"), scale.load("paper")
+    same = {"method", "options", "parent", "dataset", "network", "recipe", "timesteps"}
+    assert {k: r.model_dump(include=same) for k, r in laptop.runs.items()} == {
+        k: r.model_dump(include=same) for k, r in paper.runs.items()
+    }
+    assert (laptop.evaluations, laptop.table1, laptop.figures) == (paper.evaluations, paper.table1, paper.figures)
+
+
+def test_the_papers_declaration_holds_the_papers_recipe_and_every_row_that_it_measured():
+    from pipeline.campaign import Campaign
+    from pipeline.table1 import paper_rows
+
+    experiment = scale.load("paper")
+    campaign = Campaign(experiment)
+    assert all(run.recipe["epochs"] + run.recipe["cooldown_epochs"] == 310 for run in campaign.runs)
+    assert {run.seed for run in campaign.runs} == {0, 1, 2}
+    wanted = paper_rows()
+    wanted = set(wanted[wanted.origin != "quoted"].key)
+    found = set()
+    for row in experiment.table1:
+        evaluation = campaign.named(row.evaluation)[0]
+        t = "exit" if row.exit else row.timesteps or evaluation.timesteps
+        found.add((evaluation.run.data.name, row.exit or evaluation.run.method, evaluation.options.get("gamma"), t))
+    assert len(wanted) == 29 and not wanted - found
+
+
+def test_another_seed_in_the_papers_declaration_adds_exactly_its_runs():
+    from pipeline.campaign import Campaign
+
+    experiment = scale.load("paper")
+    one = {"cifar10_static": experiment.runs["cifar10_static"].model_copy(update={"seeds": (0, 1, 2, 3)})}
+    more = Campaign(experiment.model_copy(update={"runs": experiment.runs | one}))
+    before, after = ({run.id for run in c.runs} for c in (Campaign(experiment), more))
+    added = [run for run in more.runs if run.id not in before]
+    assert before < after and len(added) == 8 and {(run.seed, run.data.name) for run in added} == {(3, "cifar10")}
+    sets_before = {Campaign(experiment).measured_set(run) for run in Campaign(experiment).runs}
+    assert sets_before < {more.measured_set(run) for run in more.runs}
+
+
 def test_an_unknown_scale_names_the_nearest(tmp_path):
     with pytest.raises(UserError, match="did you mean 'smoke'"):
-        declaration.load("smok")
+        scale.load("smok")
 
 
 def test_reading_a_declaration_imports_no_torch():

@@ -4,7 +4,7 @@ from reference import random_official_state_dict
 
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer
-from pipeline.measure import measure, predict
+from pipeline.measure import Measurement, measure
 
 
 def batches():
@@ -18,8 +18,10 @@ def network(gamma, **change):
 
 
 def test_predictions_are_of_the_mean_over_the_timesteps_so_far():
-    logits = torch.tensor([[[1.0, 0, 0]], [[0, 3.0, 0]], [[0, 0, 9.0]]])
-    assert predict(logits).tolist() == [[0], [1], [2]]
+    logits = np.array([[[1.0, 0, 0]], [[0, 3.0, 0]], [[0, 0, 9.0]]])
+    read = Measurement(np.array([1]), logits, depth=1)
+    assert read.means[1].tolist() == [[0.5, 1.5, 0]] and read.correct.tolist() == [[False], [True], [False]]
+    assert read.summary()["accuracy_by_timestep"] == [0, 100, 0]
 
 
 def test_shares_add_up_and_batches_are_joined_in_order():
@@ -30,6 +32,7 @@ def test_shares_add_up_and_batches_are_joined_in_order():
         trace = model.eval()(images).trace
     assert np.array_equal(measured.blocks, trace.executed.sum((0, 1)).numpy())
     assert np.array_equal(measured.halt_block, trace.halt_block.numpy())
+    assert np.allclose(measured.image_tokens, trace.executed.double().mean((0, 3)).numpy(), rtol=0, atol=1e-15)
     told = measured.summary()
     assert told["merged_by_block"] == [5 / 64, 10 / 64, 15 / 64]
     for computed, merged, halted in zip(told["tokens_by_block"], told["merged_by_block"], told["halted_by_block"]):

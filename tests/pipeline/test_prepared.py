@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import campaign
-from pipeline.campaign import Data
+from pipeline import identity
 from pipeline.errors import UserError
+from pipeline.identity import Data
 from pipeline.prepared import Prepared, channel_statistics, hold_out, prepare
 from pipeline.sources import Raw
 
@@ -23,7 +23,7 @@ def data(train=None, test=None):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    monkeypatch.setattr(campaign, "PREPARED", tmp_path / "prepared")
+    monkeypatch.setattr(identity, "PREPARED", tmp_path / "prepared")
 
 
 def test_held_out_images_are_1000_balanced_and_never_trained_on(raw):
@@ -52,7 +52,7 @@ def test_statistics_are_of_all_training_images_in_four_digits(raw):
 def test_asking_for_more_than_there_is_names_the_key(raw):
     with pytest.raises(UserError, match="datasets.noise.train asks for 501 images, there are 500"):
         prepare(raw, data(train=501), title="noise", classes=10)
-    assert not list(campaign.PREPARED.glob("*")), "nothing half-written"
+    assert not list(identity.PREPARED.glob("*")), "nothing half-written"
 
 
 def test_what_was_cut_off_is_no_data_set(raw, tmp_path):

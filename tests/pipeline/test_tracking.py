@@ -5,9 +5,11 @@ import time
 
 import pytest
 
-from pipeline import tracking
+from pipeline import mirror as tracking
+from pipeline.mirror import Mirror
 from pipeline.record import Record, read, read_json, replace
-from pipeline.tracking import Mirror
+
+DATASET = {"name": "shapes", "digest": "01234567", "source_type": "local", "source": "drawn from a seed"}
 
 
 @pytest.fixture
@@ -26,12 +28,16 @@ def entries(epochs):
 
 
 def mirror():
-    return Mirror("tiny", "run-1", {"gamma": 5}, {"kind": "training"})
+    return Mirror("tiny", "run-1", "a run", {"gamma": 5}, {"kind": "training"}, DATASET)
+
+
+def trainings(client):
+    return client.search_runs([tracking.experiment_of(client, "tiny")], "tags.kind = 'training'")
 
 
 def history(key):
     client = tracking.open_client()
-    runs = client.search_runs([tracking.experiment_of(client, "tiny")])
+    runs = trainings(client)
     assert len(runs) == 1
     return [(m.step, m.value, m.timestamp) for m in client.get_metric_history(runs[0].info.run_id, key)]
 
@@ -49,7 +55,7 @@ def test_what_is_pushed_again_is_not_doubled_and_gaps_are_filled(store):
 def test_the_end_of_a_record_ends_the_run(store):
     mirror().push([*entries(1), {"event": "end", "time": 1009.0}])
     client = tracking.open_client()
-    run = client.search_runs([tracking.experiment_of(client, "tiny")])[0]
+    run = trainings(client)[0]
     assert run.info.status == "FINISHED" and run.info.end_time == 1009_000 and run.info.start_time == 1000_000
     assert run.data.params == {"gamma": "5"} and run.data.tags[tracking.RUN_TAG] == "run-1"
 
@@ -59,7 +65,7 @@ def test_a_run_that_was_made_anew_does_not_mix_with_the_earlier_attempt(store):
     anew = mirror()
     anew.push([{**entry, "time": entry["time"] + 500} for entry in entries(1)])
     client = tracking.open_client()
-    assert len(client.search_runs([tracking.experiment_of(client, "tiny")])) == 2
+    assert len(trainings(client)) == 2
     found = client.get_metric_history(anew.mlflow_run.info.run_id, "loss")
     assert [(m.step, m.value, m.timestamp) for m in found] == [(1, 1.0, 1501_500)]
 
@@ -67,8 +73,34 @@ def test_a_run_that_was_made_anew_does_not_mix_with_the_earlier_attempt(store):
 def test_a_histogram_is_an_artifact(store):
     mirror().push([*entries(1), {"event": "channel_0", "time": 1002.0, "epoch": 1, "histogram": {"blocks": [[1, 2]]}}])
     client = tracking.open_client()
-    run = client.search_runs([tracking.experiment_of(client, "tiny")])[0]
+    run = trainings(client)[0]
     assert [file.path for file in client.list_artifacts(run.info.run_id, "channel_0")] == ["channel_0/epoch_1.json"]
+
+
+def test_runs_stand_under_one_campaign_and_name_their_data(store):
+    mirror().push(entries(1))
+    other = Mirror("tiny", "run-2", "another", {}, {"kind": "training"}, DATASET)
+    other.push(entries(1))
+    client = tracking.open_client()
+    parent = client.search_runs([tracking.experiment_of(client, "tiny")], "tags.kind = 'campaign'")
+    assert [run.info.run_name for run in parent] == ["campaign tiny"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in trainings(client)} == {parent[0].info.run_id}
+    assert [run.inputs.dataset_inputs[0].dataset.digest for run in trainings(client)] == ["01234567"] * 2
+
+
+def test_tags_that_changed_are_brought_up_to_date(store):
+    mirror().push(entries(1))
+    anew = mirror()
+    anew.tags = {"kind": "training", "table1": "a row"}
+    anew.push(entries(1))
+    anew.retag()
+    client = tracking.open_client()
+    assert [run.data.tags["table1"] for run in trainings(client)] == ["a row"]
+
+
+def test_lists_and_mappings_become_metrics_by_name():
+    metrics = {"a": 1, "b": [2, 3], "exit": {"dt_snn": {"timesteps": 4, "threshold": None}}}
+    assert tracking.flatten(metrics) == {"a": 1, "b_1": 2, "b_2": 3, "exit.dt_snn.timesteps": 4}
 
 
 def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(monkeypatch, capfd):
@@ -87,11 +119,12 @@ def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
     import subprocess
     import sys
 
-    from pipeline.declaration import ROOT
+    from pipeline.scale import ROOT
 
     code = (
-        "import sys; from pathlib import Path; from pipeline import tracking; tracking.STORE = Path(sys.argv[1]); "
-        "tracking.ARTIFACTS = Path(sys.argv[1] + '.d'); tracking.Mirror('tiny', sys.argv[2], {}, {'kind': 'training'}).push([{'event': 'start', 'time': 1.0}])"
+        "import sys; from pathlib import Path; from pipeline import mirror; mirror.STORE = Path(sys.argv[1]); "
+        "mirror.ARTIFACTS = Path(sys.argv[1] + '.d'); data = dict(name='shapes', digest='0', source_type='local', source='seed'); "
+        "mirror.Mirror('tiny', sys.argv[2], sys.argv[2], {}, {}, data).push([{'event': 'start', 'time': 1.0}])"
     )
     jobs = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "fresh.db"), f"run-{i}"], cwd=ROOT, stderr=subprocess.PIPE)

@@ -9,10 +9,11 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from pipeline import training
-from pipeline.campaign import NUMERICS, Campaign
+from pipeline.campaign import Campaign
 from pipeline.declaration import Experiment
 from pipeline.device import open_device
 from pipeline.errors import UserError
+from pipeline.identity import NUMERICS
 from pipeline.prepare import prepare
 from pipeline.record import read
 from pipeline.train import train

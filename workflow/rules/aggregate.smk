@@ -4,9 +4,7 @@ rule aggregate:
     input:
         campaign.measured(),
     output:
-        csv=f"{campaign.folder}/tables/table1.csv",
-        markdown=f"{campaign.folder}/tables/table1.md",
-        links=f"{campaign.folder}/tables/links.csv",
-        made=campaign.made_from("table1"),
+        tables=campaign.tables(),
+        made=campaign.made_from("tables"),
     shell:
         "{campaign.stage[aggregate]}"

@@ -3,3 +3,8 @@ rule prepare:
         "data/prepared/{data}/meta.json",
     shell:
         "{campaign.stage[prepare]} --set {wildcards.data}"
+
+
+rule data:
+    input:
+        campaign.prepared(),

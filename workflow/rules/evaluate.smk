@@ -1,9 +1,10 @@
+# All evaluations of one run's weights in one process.
 rule evaluate:
     input:
-        lambda wildcards: ancient(campaign.evaluation_inputs(wildcards.evaluation)),
+        lambda wildcards: ancient(campaign.evaluation_inputs(wildcards.measured)),
     output:
-        result=f"{campaign.folder}/evals/{{evaluation}}/result.json",
-        tokens=f"{campaign.folder}/evals/{{evaluation}}/tokens.npz",
+        results=f"{campaign.folder}/evals/{{measured}}.json",
+        arrays=f"{campaign.folder}/arrays/{{measured}}.npz",
     threads: campaign.experiment.threads
     shell:
-        "{campaign.stage[evaluate]} --evaluation {wildcards.evaluation}"
+        "{campaign.stage[evaluate]} --set {wildcards.measured}"

@@ -1,0 +1,16 @@
+"""Halt only: AT-SNN without merging."""
+
+from typing import Literal
+
+from baselines import at_snn
+
+TITLE = "Halt only"
+PARENTS = ("static",)
+
+
+class Options(at_snn.Options):
+    gamma: Literal[0] = 0
+
+
+build = at_snn.build
+loss = at_snn.loss

@@ -1,0 +1,22 @@
+"""SEENN-I: each image stops once the softmax of its prediction is high (Li et al. 2023, https://arxiv.org/abs/2304.01230).
+
+Reading: it reads the networks that DT-SNN trains, whose loss asks for a prediction after every timestep; so the two
+differ in their exit only.
+"""
+
+import numpy as np
+
+from baselines import MethodOptions
+from baselines.dt_snn import log_softmax
+
+TITLE = "SEENN-I"
+PARENTS = ("dt_snn",)
+
+
+class Options(MethodOptions):
+    pass
+
+
+def confidence(logits: np.ndarray) -> np.ndarray:
+    """The largest softmax, in [1/C, 1]: [..., C] -> [...]."""
+    return np.exp(log_softmax(logits).max(-1))

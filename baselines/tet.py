@@ -1,0 +1,28 @@
+"""TET: temporal efficient training, a loss at every timestep (Deng et al. 2022, https://arxiv.org/abs/2202.11946)."""
+
+from pydantic import Field
+
+from baselines import MethodOptions
+
+TITLE = "TET"
+PARENTS = ("static",)
+LEVEL = 1.0  # what the regularisation draws the logits to: the firing threshold
+
+
+class Options(MethodOptions):
+    """weight: lambda of the regularisation; the published value."""
+
+    weight: float = Field(default=1e-3, ge=0, le=1)
+
+
+def build(backbone, options: Options):
+    return backbone
+
+
+def loss(output, target, options: Options):
+    """(1 - lambda) mean_t CE(z_t, y) + lambda MSE(z_t, 1). output.logits [T, B, C], target probabilities [B, C]."""
+    import torch
+    from torch.nn.functional import cross_entropy, mse_loss
+
+    task = torch.stack([cross_entropy(logits, target) for logits in output.logits]).mean()
+    return (1 - options.weight) * task + options.weight * mse_loss(output.logits, torch.full_like(output.logits, LEVEL))

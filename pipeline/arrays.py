@@ -1,0 +1,26 @@
+"""The arrays of a run's evaluations, one file for all of them: what figures are drawn from and numbers computed again."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+
+
+def save_arrays(path: Path, arrays: dict[str, dict[str, np.ndarray]]) -> None:
+    """Write all or nothing; an array's key is <evaluation>/<name>."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    np.savez_compressed(partial, **{f"{name}/{key}": value for name, kept in arrays.items() for key, value in kept.items()})
+    os.replace(partial, path)
+
+
+def read_arrays(path: Path, evaluation: str, *wanted: str) -> dict[str, np.ndarray]:
+    """The arrays of one evaluation, those of `wanted` that it has. Raises UserError where the file is damaged."""
+    try:
+        with np.load(path) as file:
+            return {name: file[f"{evaluation}/{name}"] for name in wanted if f"{evaluation}/{name}" in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} can't be read ({error}): delete it, and it is measured again") from error

@@ -1,0 +1,124 @@
+"""What holds between the parts of a declaration: every name exists, parents come to an end, children fit their parents."""
+
+from typing import Any
+
+from pipeline.declaration import Evaluation, Experiment, Row, inherited, timesteps_of
+from pipeline.discovery import discovered, method, method_options
+from pipeline.errors import UserError, nearest
+
+
+def check(experiment: Experiment, scale: str) -> None:
+    """What holds between the parts: every name exists, parents come to an end, children fit their parents."""
+    if experiment.scale != scale:
+        raise UserError(f"scale is {experiment.scale!r}, the file's name says {scale!r}: make them equal")
+    for name in experiment.datasets:
+        discovered("pipeline.datasets", name, "dataset")
+    for name in experiment.figures:
+        discovered("pipeline.figures", name, "figure")
+    for name, network in experiment.networks.items():
+        if network.width % network.heads or network.width % 8:
+            raise UserError(f"networks.{name}: width {network.width} must be a multiple of 8 and of heads ({network.heads})")
+    for name, recipe in experiment.recipes.items():
+        if recipe.warmup_epochs > recipe.epochs:
+            raise UserError(
+                f"recipes.{name}: warmup_epochs {recipe.warmup_epochs} is more than epochs {recipe.epochs}, of which it is part"
+            )
+    for label in experiment.runs:
+        check_run(experiment, label)
+    for name, evaluation in experiment.evaluations.items():
+        check_evaluation(experiment, evaluation, f"evaluations.{name}")
+    for index, row in enumerate(experiment.table1):
+        check_row(experiment, row, f"table1.{index}")
+    for name, figure in experiment.figures.items():
+        for evaluation in figure.evaluations:
+            known(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
+
+
+def check_run(experiment: Experiment, label: str) -> None:
+    run = experiment.runs[label]
+    known(run.recipe, experiment.recipes, f"runs.{label}.recipe")
+    checked_options(run.method, run.options, f"runs.{label}")
+    ancestry = [label]
+    while (parent := experiment.runs[ancestry[-1]].parent) is not None:
+        known(parent, experiment.runs, f"runs.{ancestry[-1]}.parent")
+        if parent in ancestry:
+            raise UserError(
+                f"runs.{label}.parent: a cycle, {' <- '.join([*ancestry, parent])}: one of them must start without a parent"
+            )
+        ancestry.append(parent)
+    for key in ("dataset", "network", "seeds"):
+        if inherited(experiment, label, key) is None:
+            raise UserError(f"runs.{label}.{key} is missing: a run without a parent must say it")
+    seeds = inherited(experiment, label, "seeds")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"runs.{label}.seeds: {list(seeds)} holds a seed twice: each is one run")
+    known(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
+    known(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
+    if run.parent:
+        check_child(experiment, label, run.parent)
+    parent = experiment.runs[run.parent].method if run.parent else None
+    allowed = method(run.method).PARENTS
+    if not hasattr(method(run.method), "loss"):
+        raise UserError(f"runs.{label}.method: {run.method} trains nothing: name it among the exits of an evaluation")
+    if parent not in allowed:
+        wanted = " or ".join("no parent" if name is None else f"a run of {name}" for name in allowed)
+        raise UserError(
+            f"runs.{label}.parent: {run.method} starts from {wanted}, not from {f'a run of {parent}' if parent else 'nothing'}"
+        )
+
+
+def check_child(experiment: Experiment, label: str, parent: str) -> None:
+    for key in ("dataset", "network"):
+        ours, theirs = inherited(experiment, label, key), inherited(experiment, parent, key)
+        if ours != theirs:
+            raise UserError(
+                f"runs.{label}.{key} is {ours!r}, its parent {parent!r} has {theirs!r}: weights carry over only to the same one"
+            )
+    extra = set(inherited(experiment, label, "seeds")) - set(inherited(experiment, parent, "seeds"))
+    if extra:
+        raise UserError(
+            f"runs.{label}.seeds: {sorted(extra)} not among the seeds of its parent {parent!r}: each seed starts from the parent of that seed"
+        )
+
+
+def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str) -> None:
+    known(evaluation.run, experiment.runs, f"{where}.run")
+    run = experiment.runs[evaluation.run]
+    checked_options(run.method, run.options | evaluation.options, where)
+    if len(set(evaluation.exits)) < len(evaluation.exits):
+        raise UserError(f"{where}.exits: {list(evaluation.exits)} holds one twice")
+    for name in evaluation.exits:
+        way_out = method(name)
+        if not hasattr(way_out, "confidence"):
+            raise UserError(f"{where}.exits: method {name} has no exit, it runs every timestep: take it out")
+        readable = (name,) if hasattr(way_out, "loss") else way_out.PARENTS
+        if run.method not in readable:
+            raise UserError(
+                f"{where}.exits: {name} reads networks of {' or '.join(readable)}, run {evaluation.run} is of {run.method}"
+            )
+
+
+def check_row(experiment: Experiment, row: Row, where: str) -> None:
+    known(row.evaluation, experiment.evaluations, f"{where}.evaluation")
+    exits = experiment.evaluations[row.evaluation].exits
+    if row.exit and row.exit not in exits:
+        raise UserError(f"{where}.exit: {row.exit!r} is not among evaluations.{row.evaluation}.exits: {nearest(row.exit, exits)}")
+    if row.exit and row.timesteps:
+        raise UserError(f"{where}: an exit chooses the timesteps of each image: give exit or timesteps, not both")
+    longest = timesteps_of(experiment, experiment.evaluations[row.evaluation])
+    if row.timesteps and row.timesteps > longest:
+        raise UserError(
+            f"{where}.timesteps is {row.timesteps}, but evaluation {row.evaluation!r} runs {longest}: raise evaluations.{row.evaluation}.timesteps"
+        )
+
+
+def known(name: str, section: dict, where: str) -> None:
+    if name not in section:
+        raise UserError(f"{where}: {name!r} is not declared: {nearest(name, section)}")
+
+
+def checked_options(name: str, options: dict[str, Any], where: str) -> None:
+    try:
+        method_options(name, options)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error

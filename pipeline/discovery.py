@@ -1,0 +1,41 @@
+"""Methods, data sets and figures, found by their file names. Imports no torch."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.errors import UserError, nearest
+
+
+def method(name: str):
+    """The module baselines/<name>.py. Raises UserError with the nearest known name."""
+    return discovered("baselines", name, "method")
+
+
+def discovered(package: str, name: str, what: str):
+    """A module found by its file name."""
+    folder = importlib.import_module(package)
+    names = [module.name for module in pkgutil.iter_modules(folder.__path__)]
+    if name not in names:
+        raise UserError(f"{what} {name!r} is unknown: {nearest(name, names)}")
+    return importlib.import_module(f"{package}.{name}")
+
+
+def method_options(name: str, options: dict[str, Any]):
+    """A method's options, validated by its own model. Raises UserError with the nearest valid name."""
+    allowed = method(name).Options
+    try:
+        return allowed(**options)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            key = str(fault["loc"][0]) if fault["loc"] else "options"
+            unknown = fault["type"] == "extra_forbidden"
+            faults.append(
+                f"unknown option {key}: {nearest(key, allowed.model_fields)}"
+                if unknown
+                else f"option {key}: {fault['msg'].lower()}"
+            )
+        raise UserError(f"method {name}: {'; '.join(faults)}") from error

@@ -1,0 +1,91 @@
+"""Runs, evaluations and data with their identity, which is their path. Imports no torch.
+
+An id is a label, the seed and 8 hex digits of the digest of every field that changes numbers, the parent's id and the
+data's fingerprint among them. Another seed is another path, another parent makes other children.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+NUMERICS = 1  # raised by any change of the code that moves a trained number; CHANGELOG says why
+PREPARED = Path("data/prepared")
+
+
+def digest(content) -> str:
+    """8 hex digits of what the content says, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set as the declaration uses it: where it comes from and how much of it."""
+
+    name: str
+    fingerprint: str  # of the source: two sources with the same one hold the same images
+    origin: str  # in words, for tables
+    official: bool
+    train: int | None
+    test: int | None
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}-{digest([self.fingerprint, self.train, self.test])}"
+
+    @property
+    def folder(self) -> Path:
+        return PREPARED / self.id
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a declared run with one seed."""
+
+    label: str
+    seed: int
+    method: str
+    options: dict
+    data: Data
+    network: dict
+    recipe: dict
+    threads: int
+    precision: str
+    parent: "Run | None"
+
+    @property
+    def identity(self) -> dict:
+        """Every field that changes numbers."""
+        fields = {key: getattr(self, key) for key in ("seed", "method", "options", "network", "recipe", "threads", "precision")}
+        return fields | {"data": self.data.id, "parent": self.parent.id if self.parent else None, "numerics": NUMERICS}
+
+    @cached_property
+    def id(self) -> str:
+        return f"{self.label}-s{self.seed}-{digest(self.identity)}"
+
+    @property
+    def architecture(self) -> str:
+        return f"Spikformer-{self.network['depth']}-{self.network['width']}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One pass of a run's final weights over the test images, and over those held out where exits need a threshold."""
+
+    name: str
+    run: Run
+    timesteps: int
+    options: dict
+    exits: tuple[str, ...]
+
+    @cached_property
+    def id(self) -> str:
+        fields = [self.run.id, self.timesteps, self.options, self.exits, NUMERICS]
+        return f"{self.name}-s{self.run.seed}-{digest(fields)}"
+
+
+def describe(run: Run) -> dict:
+    """A run's declaration in full, as its folder keeps it."""
+    origin = asdict(run.data) | {"id": run.data.id}
+    return {"id": run.id, "label": run.label, **run.identity, "data": origin}

@@ -1,0 +1,177 @@
+"""A run of ours in MLflow: written live while it trains, without doubles, and filled in wherever a server was away.
+
+The record is the truth: losing MLflow never stops or changes a run. The store is results/mlflow.db unless
+MLFLOW_TRACKING_URI names a server.
+"""
+
+import fcntl
+import os
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.campaign import RESULTS
+from pipeline.errors import UserError
+
+STORE = RESULTS / "mlflow.db"
+ARTIFACTS = RESULTS / "mlartifacts"
+RETRY_SECONDS = 300  # after a failure a live mirror waits as long before it tries again
+RUN_TAG = "at_snn.id"  # our id; MLflow's own can't be chosen
+PARENT_TAG = "mlflow.parentRunId"  # nests a run under another one in MLflow's pages
+
+
+@contextmanager
+def store_lock():
+    """One process at a time, on this machine: what is found or created must not be created twice."""
+    path = Path(tempfile.gettempdir()) / f"at-snn-store-{os.getuid()}.lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_client():
+    """A client of the store, created once if need be: parallel first use would corrupt a sqlite store."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    from mlflow import MlflowClient
+
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    if address:
+        return MlflowClient(address)
+    with store_lock():
+        STORE.parent.mkdir(parents=True, exist_ok=True)
+        client = MlflowClient(f"sqlite:///{STORE.resolve()}")
+        client.search_experiments(max_results=1)  # creates the tables
+    return client
+
+
+class Mirror:
+    """One run of ours in MLflow, found by its tag. `push` adds what MLflow does not have of it."""
+
+    def __init__(self, scale: str, run_id: str, name: str, params: dict, tags: dict, dataset: dict):
+        self.scale, self.run_id, self.name = scale, run_id, name
+        self.params, self.tags, self.dataset = params, tags, dataset
+        self.client = self.mlflow_run = None
+        self.known: set[tuple[str, int]] = set()  # metrics and steps that MLflow has
+        self.lost_at = -RETRY_SECONDS
+
+    def live(self, entries: list[dict]) -> None:
+        """Push, and let no failure of MLflow reach the training: what is missing is filled in later."""
+        if time.monotonic() - self.lost_at < RETRY_SECONDS:
+            return
+        try:
+            self.push(entries)
+        except Exception as error:  # a server can fail in any way, and none may stop a run
+            self.lost_at = time.monotonic()
+            print(
+                f"tracking: MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def push(self, entries: list[dict]) -> None:
+        """Metrics of entries that MLflow has not seen, with the times of the record; the status at the end."""
+        from mlflow.entities import Metric
+
+        if self.client is None:
+            self.connect(entries)
+        metrics = []
+        for entry in entries:
+            step, stamp = entry.get("epoch", 0), int(entry["time"] * 1000)
+            fresh = {k: v for k, v in flatten(entry.get("metrics", {})).items() if (k, step) not in self.known}
+            metrics += [Metric(key, value, stamp, step) for key, value in fresh.items()]
+        for start in range(0, len(metrics), 500):
+            batch = metrics[start : start + 500]
+            self.client.log_batch(self.mlflow_run.info.run_id, metrics=batch)
+            self.known |= {(metric.key, metric.step) for metric in batch}
+        for entry in entries:
+            if entry["event"] == "channel_0" and ("channel_0", entry["epoch"]) not in self.known:
+                self.known.add(("channel_0", entry["epoch"]))
+                self.client.log_dict(self.mlflow_run.info.run_id, entry["histogram"], f"channel_0/epoch_{entry['epoch']}.json")
+        if entries and entries[-1]["event"] == "end":
+            self.client.set_terminated(self.mlflow_run.info.run_id, "FINISHED", int(entries[-1]["time"] * 1000))
+
+    def connect(self, entries: list[dict]) -> None:
+        client = open_client()
+        experiment = experiment_of(client, self.scale)
+        started = started_at(entries)
+        same = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self.run_id}'")
+        found = next((run for run in same if run.info.start_time == started), None)  # others: attempts with another record
+        self.mlflow_run = found or self.create(client, experiment, started)
+        for key in self.mlflow_run.data.metrics:
+            self.known |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
+        self.client = client
+
+    def create(self, client, experiment: str, started: int):
+        from mlflow.entities import Dataset, DatasetInput, Param
+
+        nested = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
+        created = client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **nested}, self.name)
+        params = [Param(key, str(value)[:6000]) for key, value in self.params.items()]
+        client.log_batch(created.info.run_id, params=params)
+        client.log_inputs(created.info.run_id, datasets=[DatasetInput(Dataset(**self.dataset))])
+        return created
+
+    def retag(self) -> None:
+        """Tags as they are now: the rows of a table may have changed, or a parent been created twice."""
+        tags = self.tags | {PARENT_TAG: campaign_run(self.client, self.mlflow_run.info.experiment_id, self.scale)}
+        for key, value in tags.items():
+            if self.mlflow_run.data.tags.get(key) != value:
+                self.client.set_tag(self.mlflow_run.info.run_id, key, value)
+
+
+def started_at(entries: list[dict]) -> int:
+    """When a record began, in milliseconds since 1970: with our id, what tells its run in MLflow from other attempts."""
+    return int(entries[0]["time"] * 1000)
+
+
+def experiment_of(client, scale: str) -> str:
+    """The id of MLflow's experiment for a scale."""
+    name = f"at-snn/{scale}"
+    found = client.get_experiment_by_name(name)
+    if found:
+        return found.experiment_id
+    own = not os.environ.get("MLFLOW_TRACKING_URI")
+    try:
+        return client.create_experiment(name, (ARTIFACTS.resolve() / scale).as_uri() if own else None)
+    except Exception:  # another process was faster
+        found = client.get_experiment_by_name(name)
+        if not found:
+            raise
+        return found.experiment_id
+
+
+def campaign_run(client, experiment: str, scale: str) -> str:
+    """MLflow's id of the run under which all runs of a scale stand: the oldest one with its tag, else a new one."""
+    with store_lock():
+        found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{scale}'", order_by=["attributes.start_time ASC"])
+        if found:
+            return found[0].info.run_id
+        tags = {RUN_TAG: scale, "kind": "campaign", "scale": scale}
+        return client.create_run(experiment, tags=tags, run_name=f"campaign {scale}").info.run_id
+
+
+def flatten(metrics: dict) -> dict[str, float]:
+    """Numbers by name; a list becomes name_1, name_2, ..., a mapping name.key."""
+    flat = {}
+    for key, value in metrics.items():
+        if isinstance(value, list):
+            flat |= {f"{key}_{i}": float(x) for i, x in enumerate(value, start=1)}
+        elif isinstance(value, dict):
+            flat |= {f"{key}.{name}": x for name, x in flatten(value).items()}
+        elif value is not None:
+            flat[key] = float(value)
+    return flat
+
+
+def unreachable(error: Exception) -> UserError:
+    reason = str(error).splitlines()[0][:200] if str(error) else ""
+    store = os.environ.get("MLFLOW_TRACKING_URI") or STORE
+    return UserError(
+        f"MLflow's store {store} can't be used ({type(error).__name__}: {reason}): start the server or unset MLFLOW_TRACKING_URI; "
+        f"a damaged {STORE} can be deleted, it is filled again from the records"
+    )

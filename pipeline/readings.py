@@ -1,0 +1,74 @@
+"""Readings: what each evaluation says after each timestep and at each exit, one line each, from MLflow's metrics.
+
+Tables and figures are made from these lines; a line leads to its run and its evaluation by their ids.
+"""
+
+import pandas as pd
+
+import baselines
+from pipeline import record as records
+from pipeline.campaign import Campaign
+from pipeline.declaration import Row
+from pipeline.discovery import discovered, method, method_options
+from pipeline.identity import Evaluation
+
+DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
+
+
+def readings(campaign: Campaign, metrics: pd.Series) -> pd.DataFrame:
+    """All readings of a campaign; `metrics` has those of MLflow by our id."""
+    lines = []
+    for evaluation in campaign.evaluations:
+        told, common = metrics[evaluation.id], describe(evaluation)
+        best = best_on_test(campaign, evaluation)
+        for t in range(1, evaluation.timesteps + 1):
+            found = {"accuracy": told[f"accuracy_by_timestep_{t}"], "avg_tokens": told[f"average_tokens_by_timestep_{t}"]}
+            trained = t == evaluation.run.network["timesteps"]
+            lines.append(common | {"exit": "", "timesteps": t} | found | {"best_on_test": best if trained else None})
+        for name in evaluation.exits:
+            found = {key: told[f"exit.{name}.{key}"] for key in ("accuracy", "timesteps")}
+            found["avg_tokens"] = told[f"exit.{name}.average_tokens"]
+            lines.append(common | name_of(name, evaluation) | {"exit": name} | found | {"best_on_test": None})
+    return pd.DataFrame(lines)
+
+
+def of_row(readings: pd.DataFrame, row: Row) -> pd.DataFrame:
+    """The readings of a row of Table 1: a line per seed."""
+    own = readings[(readings.evaluation == row.evaluation) & (readings.exit == (row.exit or ""))]
+    return own if row.exit else own[own.timesteps == (row.timesteps or own.timesteps.max())]
+
+
+def describe(evaluation: Evaluation) -> dict:
+    """What all readings of an evaluation share."""
+    run = evaluation.run
+    return name_of(run.method, evaluation) | {
+        "dataset": run.data.name,
+        "dataset_title": discovered("pipeline.datasets", run.data.name, "dataset").TITLE,
+        "architecture": run.architecture,
+        "gamma": evaluation.options.get("gamma"),
+        "trained_timesteps": run.network["timesteps"],
+        "retrained_options": evaluation.options == run.options,
+        "evaluation": evaluation.name,
+        "evaluation_id": evaluation.id,
+        "run": run.id,
+        "seed": run.seed,
+        "origin": run.data.origin,
+        "complete": run.data.official and run.data.train is None and run.data.test is None,
+    }
+
+
+def name_of(name: str, evaluation: Evaluation) -> dict:
+    """The method of a reading, as the paper's rows name it (empty where options beyond theirs were changed)."""
+    chosen = {key: value for key, value in evaluation.options.items() if key in DEFINING}
+    plain = method_options(evaluation.run.method, chosen).model_dump() == evaluation.options
+    module = method(name)
+    options = method_options(evaluation.run.method, evaluation.options)
+    return {"method": name, "title": baselines.label(module.TITLE, options), "as_in_paper": plain}
+
+
+def best_on_test(campaign: Campaign, evaluation: Evaluation) -> float | None:
+    """Accuracy of the epoch that was best on the test set, where the evaluation is of what was trained."""
+    if evaluation.options != evaluation.run.options:
+        return None
+    done = records.read_json(campaign.run_folder(evaluation.run) / "done.json", "best_on_test")
+    return done["best_on_test"]["test_accuracy"]

@@ -1,0 +1,104 @@
+"""Table 1 for readers: the same cells as Markdown, LaTeX and HTML."""
+
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+TEMPLATES = Path(__file__).with_name("templates")
+HEADINGS = {
+    "dataset": "Dataset",
+    "method": "Method",
+    "architecture": "Architecture",
+    "tokens": "Avg. tokens",
+    "timesteps": "T",
+    "accuracy": "Acc (%)",
+    "n": "n",
+    "best": "best on test",
+    "paper_tokens": "paper: tokens",
+    "paper_timesteps": "T",
+    "paper_accuracy": "Acc (%)",
+    "gap": "gap",
+}
+WORDS = ("dataset", "method", "architecture")
+NOTE = (
+    "Avg. tokens: tokens computed per block and executed timestep, over the 64 that patch splitting gives. T: timesteps; † those "
+    "the network was trained with; a fraction is the mean over images that stop by themselves, with a threshold chosen on "
+    "held-out training images. Acc: last epoch, mean ± standard deviation over n seeds, evaluated in float32; best on test: the "
+    "epoch that is best on the test set, as the published trainer keeps it, which favours it. Every method but STATIC is trained on "
+    "from STATIC's weights; STATIC, retrained, has had as much training as they. Paper: Kang et al., Table 1; * re-run by its "
+    "authors, ‡ quoted there from other papers. Gap: ours minus the paper's in points, and in standard deviations of ours; blank "
+    "where data, network or scale are not the paper's. Scale: {scale}, {about}."
+)
+MARKS = {"rerun": "*", "quoted": "‡", "own": ""}
+
+
+def note(campaign) -> str:
+    return NOTE.format(scale=campaign.experiment.scale, about=campaign.experiment.about)
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """What readers see of each row, as text; columns as HEADINGS."""
+    return pd.DataFrame([cells_of(row) for row in table.itertuples()], columns=list(HEADINGS)).fillna("")
+
+
+def cells_of(row) -> dict[str, str]:
+    shown = {"dataset": row.dataset, "method": row.method, "architecture": row.architecture}
+    if not pd.isna(row.n):
+        dagger = "†" if row.dagger == "yes" else ""
+        spread = "" if pd.isna(row.accuracy_std) else f" ± {row.accuracy_std:.2f}"
+        shown |= {"tokens": f"×{row.avg_tokens:.4g}", "timesteps": f"{row.timesteps:.4g}{dagger}", "n": f"{row.n:.0f}"}
+        shown |= {"accuracy": f"{row.accuracy_mean:.2f}{spread}", "best": text("{:.2f}", row.best_on_test_mean)}
+    shown |= {"paper_tokens": text("×{:.4g}", row.paper_avg_tokens), "paper_timesteps": text("{:.4g}", row.paper_timesteps)}
+    shown["paper_accuracy"] = text("{:.2f}", row.paper_accuracy) + MARKS.get(row.paper_origin, "")
+    deviations = "" if pd.isna(row.gap_in_std) else f" ({row.gap_in_std:+.1f} σ)"
+    shown["gap"] = text("{:+.2f}", row.gap) + deviations
+    return shown
+
+
+def text(pattern: str, value: float | None) -> str:
+    return "" if pd.isna(value) else pattern.format(value)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A GitHub table, and the origin of each measured row below it."""
+    lines = ["| " + " | ".join([*HEADINGS.values(), "origin", "runs"]) + " |"]
+    lines.append("|" + "---|" * (len(HEADINGS) + 2))
+    for shown, row in zip(cells(table).itertuples(index=False), table.itertuples()):
+        lines.append("| " + " | ".join([*shown, origin_of(row), "" if pd.isna(row.n) else row.run_ids]) + " |")
+    return "\n".join(lines)
+
+
+def origin_of(row) -> str:
+    """How ours and the paper's cells came to be."""
+    ours = [] if pd.isna(row.n) else [f"{row.origin}; scale {row.scale}"]
+    return "; ".join([*ours, *([] if pd.isna(row.paper_origin) else [f"paper's: {row.paper_source}"])])
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A booktabs table; signs that plain LaTeX lacks become mathematics."""
+    shown = cells(table).rename(columns=HEADINGS)
+    plain = shown.to_latex(index=False, escape=True, column_format="lll" + "r" * (len(HEADINGS) - len(WORDS)))
+    signs = {"×": r"$\times$", "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "σ": r"$\sigma$"}
+    signs |= {"γ": r"$\gamma$", "α": r"$\alpha$", "β": r"$\beta$", "ε": r"$\epsilon$", "δ": r"$\delta$", "λ": r"$\lambda$"}
+    signs["\\textasciicircum e"] = "$^e$"
+    for sign, command in signs.items():
+        plain = plain.replace(sign, command)
+    return plain
+
+
+def environment() -> Environment:
+    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["j2"]), trim_blocks=True)
+
+
+def html(table: pd.DataFrame, links: dict[str, str], root: str) -> str:
+    """The table alone; `links` has the file of a run's evaluations, in the scale's folder, which is at `root`."""
+    shown = cells(table).to_dict("records")
+    rows = [
+        cell | {"runs": links_of(row, links), "origin": origin_of(row)} for cell, row in zip(shown, table.itertuples(index=False))
+    ]
+    return environment().get_template("table1.html.j2").render(rows=rows, headings=HEADINGS, words=WORDS, root=root)
+
+
+def links_of(row, links: dict[str, str]) -> list[dict[str, str]]:
+    return [] if pd.isna(row.n) else [{"run": run, "evaluation": links[run]} for run in row.run_ids.split()]

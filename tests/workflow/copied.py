@@ -1,0 +1,87 @@
+"""A campaign as a user runs it, in a copy of this tree. Each file of tests gets a copy of one that was run once."""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = """
+scale: tiny
+about: a test
+datasets: {shapes: {train: 128, test: 60}}
+networks: {small: {depth: 2, width: 16, heads: 2, timesteps: 2}}
+recipes: {short: {epochs: 1, cooldown_epochs: 1, warmup_epochs: 1, batch: 16, lr: 2.0e-3}}
+runs:
+  static: {method: static, dataset: shapes, network: small, recipe: short, seeds: [0, 1]}
+  at_snn: {method: at_snn, options: {gamma: 5}, parent: static, recipe: short}
+evaluations: {static: {run: static}, at_snn: {run: at_snn, exits: [at_snn_e]}, at_snn_at_10: {run: at_snn, options: {gamma: 10}}}
+table1: [{evaluation: static, timesteps: 1}, {evaluation: static}, {evaluation: at_snn}, {evaluation: at_snn, exit: at_snn_e}]
+figures: {blocks_per_token: {evaluations: [at_snn]}, accuracy_over_tokens: {evaluations: [static, at_snn, at_snn_at_10]}}
+"""
+
+
+def call(folder, *words, **environment):
+    clean = {k: v for k, v in os.environ.items() if k not in ("ATSNN_DATA", "MLFLOW_TRACKING_URI")}
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=500, env=clean | environment
+    )
+
+
+def snakemake(folder, *words, scale="tiny", **environment):
+    return call(folder, "snakemake", "--cores", "2", *words, "--config", f"scale={scale}", **environment)
+
+
+def jobs(run):
+    """The jobs that a dry run says it would run, by rule."""
+    text = run.stdout + run.stderr
+    assert run.returncode == 0, text
+    if "Nothing to be done" in text:
+        return {}
+    return dict(re.findall(r"^(\w+) +(\d+)$", text.split("Reasons:")[0], re.M))
+
+
+def one_line(run, stage, message):
+    """Exit code 2 and one line from the stage, no traceback."""
+    assert run.returncode == 2, run.stderr
+    lines = [line for line in run.stderr.splitlines() if line and not line.startswith("Config file")]
+    assert len(lines) == 1 and lines[0].startswith(f"{stage}: error: ") and re.search(message, lines[0]), run.stderr
+
+
+def ask(folder, expression, scale="tiny"):
+    """What an expression on a scale's `campaign` gives, as text."""
+    code = f"from pipeline.campaign import open_campaign; campaign = open_campaign({scale!r}); print({expression})"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def run_id(folder, label, seed=0, scale="tiny"):
+    return ask(folder, f"campaign.run({label!r}, {seed}).id", scale)
+
+
+def copy_tree(folder):
+    """What git knows or would add of this project, without results."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and not (name.startswith("results/") and name != "results/README.md"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def finished_campaign(shared):
+    """A tree with the tiny campaign done, run by whichever test process comes first."""
+    template = shared / "template"
+    with (shared / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            partial = shared / "partial"
+            copy_tree(partial)
+            (partial / "workflow/experiments/tiny.yaml").write_text(TINY)
+            run = snakemake(partial)
+            assert run.returncode == 0, run.stdout + run.stderr
+            partial.rename(template)
+    return template

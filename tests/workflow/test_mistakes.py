@@ -1,0 +1,77 @@
+"""A user's mistake is one line, exit code 2, and nothing is lost."""
+
+import shutil
+
+import pytest
+from copied import TINY, call, one_line, run_id, snakemake
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    (
+        ({"scale": "smok"}, "scale 'smok' has no declaration smok.yaml .* did you mean 'smoke'"),
+        ({"sclae": "paper"}, "unknown --config key 'sclae': did you mean 'scale'"),
+        ({"scale": "laptop", "data": "/nowhere"}, "data folder /nowhere does not exist"),
+    ),
+)
+def test_a_wrong_config_is_one_line_and_exit_code_2(tree, config, message):
+    run = call(tree, "snakemake", "--cores", "2", "-n", "--config", *(f"{k}={v}" for k, v in config.items()))
+    one_line(run, "Snakefile", message)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    (
+        ("lr: 2.0e-3", "learning_rate: 2.0e-3", r"tiny.yaml: unknown key recipes.short.learning_rate: "),
+        ("parent: static", "parent: statik", "runs.at_snn.parent: 'statik' is not declared: did you mean 'static'"),
+        ("dataset: shapes, network", "parent: at_snn, dataset: shapes, network", "a cycle, static <- at_snn <- static"),
+    ),
+)
+def test_a_wrong_declaration_is_one_line_and_exit_code_2(tree, old, new, message):
+    path = tree / "workflow/experiments/tiny.yaml"
+    path.write_text(TINY.replace(old, new))
+    try:
+        one_line(snakemake(tree, "-n"), "Snakefile", message)
+        one_line(call(tree, "pipeline.train", "--scale", "tiny", "--run", "static-s0"), "pipeline.train", message)
+    finally:
+        path.write_text(TINY)
+
+
+def test_an_unknown_run_is_one_line(tree):
+    one_line(
+        call(tree, "pipeline.train", "--scale", "tiny", "--run", "static-s0-00000000"),
+        "pipeline.train",
+        "did you mean 'static-s0-",
+    )
+    one_line(
+        call(tree, "pipeline.evaluate", "--scale", "tiny", "--set", "x"),
+        "pipeline.evaluate",
+        "evaluations 'x' are not in scale 'tiny'",
+    )
+
+
+def test_a_truncated_archive_is_one_line_and_leaves_nothing(tree, tmp_path):
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(bytes.fromhex("1f8b0800") + b"0" * 500)
+    run = call(tree, "pipeline.prepare", "--scale", "laptop", "--data", str(tmp_path))
+    one_line(run, "pipeline.prepare", "damaged or truncated, get it again")
+    assert not list(tree.glob("data/prepared/*cifar*")) and not list(tree.glob("data/prepared/.*"))
+
+
+def test_the_checkpoint_of_another_run_is_one_line_and_nothing_is_lost(tree):
+    one, other = run_id(tree, "static"), run_id(tree, "at_snn")
+    path = tree / "results/tiny/weights" / other / "checkpoint.pt"
+    kept = path.read_bytes()
+    shutil.copy(tree / "results/tiny/weights" / one / "checkpoint.pt", path)
+    try:
+        run = call(tree, "pipeline.train", "--scale", "tiny", "--run", other)
+        one_line(run, "pipeline.train", f"belongs to run {one}, not to {other}: delete it")
+        assert path.read_bytes() == (tree / "results/tiny/weights" / one / "checkpoint.pt").read_bytes()
+    finally:
+        path.write_bytes(kept)
+
+
+def test_evaluating_a_run_that_is_not_trained_says_what_to_do(tree):
+    (tree / "workflow/experiments/bare.yaml").write_text(TINY.replace("scale: tiny", "scale: bare"))
+    run = call(tree, "pipeline.evaluate", "--scale", "bare", "--run", run_id(tree, "static", scale="bare"))
+    one_line(run, "pipeline.evaluate", "is not trained yet: python -m pipeline.train --scale bare --run")
+    one_line(call(tree, "pipeline.aggregate", "--scale", "bare"), "pipeline.aggregate", "is missing: run snakemake")
