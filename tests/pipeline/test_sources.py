@@ -13,6 +13,7 @@ def files(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "FINGERPRINTS", tmp_path / "fingerprints")
     (tmp_path / "set/below").mkdir(parents=True)
     (tmp_path / "set/one").write_text("1"), (tmp_path / "set/below/two").write_text("2")
+    os.utime(tmp_path / "set/below/two", ns=(5, 5))
     return tmp_path / "set"
 
 
@@ -29,7 +30,7 @@ def test_what_was_found_out_is_computed_once(files):
 @pytest.mark.parametrize(
     "change",
     (
-        lambda folder: (folder / "below/two").write_text("22"),
+        lambda folder: ((folder / "below/two").write_text("22"), os.utime(folder / "below/two", ns=(5, 5))),
         lambda folder: os.utime(folder / "below/two", ns=(0, 1)),
         lambda folder: (folder / "below/two").rename(folder / "below/three"),
         lambda folder: (folder / "below/three").write_text(""),
