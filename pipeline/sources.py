@@ -3,17 +3,21 @@
 import gzip
 import hashlib
 import io
-import pickle
+import json
+import os
 import tarfile
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.record import replace
 
 DOWNLOADS = Path("data/downloads")
+FINGERPRINTS = Path("data/fingerprints")
 ATTEMPTS = 4  # of a download
 HELD_OUT = 1000  # class-balanced training images that no run trains on; whatever is chosen is chosen on them
 
@@ -23,6 +27,12 @@ class Source:
     fingerprint: str  # two sources with the same one hold the same images
     origin: str  # in words, for every table that shows numbers from it
     official: bool
+
+
+def unofficial(title: str, fingerprint: str, share: str = "") -> Source:
+    """Images that are not known to be the official ones; `share` says how many of them there are, where it is not all."""
+    parts = ["a copy", "not the official archive", *([share] if share else []), f"sha256 {fingerprint[:8]}"]
+    return Source(fingerprint, f"{title} ({', '.join(parts)})", official=False)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,43 @@ class Raw:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered(paths: list[Path], compute: Callable[[], object]):
+    """What `compute` finds out about files and folders, which JSON must be able to hold.
+
+    It is kept under data/fingerprints for as long as the names, sizes and times of all files stay the same. A first
+    line with its own digest tells what is damaged, and that is computed again.
+    """
+    listing = sorted((name, stat.st_size, stat.st_mtime_ns) for path in paths for name, stat in listed(path.resolve()))
+    kept = FINGERPRINTS / hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+    try:
+        digest, _, text = kept.read_bytes().partition(b"\n")
+        if digest.decode("latin1") == hashlib.sha256(text).hexdigest():
+            return json.loads(text)
+    except FileNotFoundError:
+        pass
+    found = compute()
+    text = json.dumps(found)
+    replace(kept, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+    return found
+
+
+def listed(path: Path) -> list[tuple[str, os.stat_result]]:
+    """All files at or below a path, by their full names."""
+    try:
+        return list(walk(str(path))) if path.is_dir() else [(str(path), path.stat())]
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error}): check its permissions, or name another data folder") from error
+
+
+def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from walk(entry.path)
+            else:
+                yield entry.path, entry.stat()
 
 
 def download(address: str, sha: str) -> Path:
@@ -75,25 +122,3 @@ def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
         if name not in found:
             raise UserError(f"{path} has no {name}: it is not the archive it is named after, or truncated")
     return found
-
-
-class RestrictedUnpickler(pickle.Unpickler):
-    """Reads arrays and plain values, and refuses any pickle that would call something else."""
-
-    ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-    ALLOWED |= {(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")}
-
-    def find_class(self, module: str, name: str):
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it calls {module}.{name}")
-        return super().find_class(module, name)
-
-
-def unpickle(content: bytes, where: str) -> dict:
-    try:
-        value = RestrictedUnpickler(io.BytesIO(content), encoding="latin1").load()
-    except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(f"{where} is not a CIFAR batch file ({error}): it is damaged or something else, get it again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where} is not a CIFAR batch file: it holds no dictionary")
-    return value

@@ -1,0 +1,67 @@
+"""Files by their relative names, the same out of a folder and out of a zip archive, of which nothing is written to disk."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.sources import listed
+
+LARGEST = 2**20  # bytes of a file that is read; a damaged or hostile archive may claim any number
+
+
+@dataclass(frozen=True)
+class Tree:
+    place: Path
+    names: list[str]  # sorted, with / between folders
+    content: Callable[[str], bytes]
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self.content(name)
+        except UserError:
+            raise
+        except Exception as error:  # a damaged archive can raise anything
+            raise UserError(f"{self.place}: {name} can't be read ({error}): it is missing or damaged, get it again") from error
+
+
+@contextmanager
+def opened(place: Path, folder: str) -> Iterator[Tree]:
+    """The files below a folder, or below the folder of that name in an archive."""
+    if place.is_dir():
+        names = sorted(name[len(str(place)) + 1 :] for name, _ in listed(place))
+        yield Tree(place, names, lambda name: (place / name).read_bytes())
+        return
+    try:
+        archive = zipfile.ZipFile(place)
+    except Exception as error:  # a damaged archive can raise anything
+        raise UserError(f"{place} can't be read ({error}): it is damaged or truncated, get it again") from error
+    with archive:
+        found = members(archive, place, f"{folder}/")
+        yield Tree(place, sorted(found), lambda name: member(archive, found[name], place))
+
+
+def members(archive: zipfile.ZipFile, place: Path, prefix: str) -> dict[str, zipfile.ZipInfo]:
+    """An archive's files below a prefix. Raises UserError for names that no honest archive has."""
+    found = {}
+    for info in archive.infolist():
+        if info.filename.startswith(("/", "\\")) or ".." in info.filename.replace("\\", "/").split("/"):
+            raise UserError(f"{place} holds {info.filename!r}, a path out of its folder: don't use this archive")
+        if info.filename.startswith(prefix) and not info.is_dir():
+            name = info.filename.removeprefix(prefix)
+            if name in found:
+                raise UserError(f"{place} holds {info.filename!r} twice: don't use this archive")
+            found[name] = info
+    return found
+
+
+def member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: Path) -> bytes:
+    """A member's content, no more of it than it claims: only deflate can be unpacked with a bound."""
+    if info.file_size > LARGEST:
+        raise UserError(f"{place}: {info.filename} claims {info.file_size} bytes, more than {LARGEST}: don't use this archive")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UserError(f"{place}: {info.filename} is not packed with deflate: pack the folder again with an ordinary zip")
+    with archive.open(info) as file:
+        return file.read(info.file_size)
