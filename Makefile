@@ -1,22 +1,19 @@
 # make reproduce: everything from a declaration to results/<scale>/report.html.   make test: the tests.
 PYTHON ?= python3
 SCALE ?= $(shell sed -n 's/^scale: *//p' params.yaml)
-TARGET ?= all
 PORT ?= 5000
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores all --workflow-profile workflow/profiles/local --config scale=$(SCALE)
 
-.PHONY: reproduce snakemake test ui lock
+.PHONY: reproduce data bench test ui lock
 .DELETE_ON_ERROR:
 
-reproduce: snakemake
+reproduce: .venv/ready
+	@workflow/run.sh all --config scale=$(SCALE)
 	@echo "Report: results/$(SCALE)/report.html    Table 1: results/$(SCALE)/tables/table1.md    MLflow: make ui"
 
-# One target of the graph: all, data or bench
-snakemake: .venv/ready
-	@mkdir -p .snakemake
-	@flock --nonblock --conflict-exit-code 75 .snakemake/make.lock sh -c 'rm -rf .snakemake/locks && exec $(SNAKEMAKE) -- $(TARGET)' || \
-	  { code=$$?; [ $$code -ne 75 ] || echo "make: another make reproduce is running here: wait for it, or stop it" >&2; exit $$code; }
+# Only the data sets; only the speed of the methods, side by side
+data bench: .venv/ready
+	@workflow/run.sh $@ --config scale=$(SCALE)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto --dist loadfile

@@ -139,7 +139,7 @@ def headline(table: pd.DataFrame) -> dict:
     """Accuracy and tokens of the measured rows, nested as `dvc metrics` shows them."""
     found: dict = {}
     for row in table[table.n.notna()].itertuples():
-        name = f"{row.method}, {row.evaluation}, T {row.timesteps:.4g}"
+        name = f"{row.evaluation} {row.exit or f'T{row.timesteps:.0f}'}"
         found.setdefault(row.dataset, {})[name] = {"accuracy": row.accuracy_mean, "avg_tokens": row.avg_tokens}
     return found
 

@@ -38,8 +38,9 @@ def note(campaign) -> str:
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:
-    """What readers see of each row, as text; columns as HEADINGS."""
-    return pd.DataFrame([cells_of(row) for row in table.itertuples()], columns=list(HEADINGS)).fillna("")
+    """What readers see of each row, as text; columns as HEADINGS, those left out that are empty in every row."""
+    shown = pd.DataFrame([cells_of(row) for row in table.itertuples()], columns=list(HEADINGS)).fillna("")
+    return shown.loc[:, (shown != "").any()]
 
 
 def cells_of(row) -> dict[str, str]:
@@ -62,9 +63,10 @@ def text(pattern: str, value: float | None) -> str:
 
 def markdown(table: pd.DataFrame) -> str:
     """A GitHub table, and the origin of each measured row below it."""
-    lines = ["| " + " | ".join([*HEADINGS.values(), "origin", "runs"]) + " |"]
-    lines.append("|" + "---|" * (len(HEADINGS) + 2))
-    for shown, row in zip(cells(table).itertuples(index=False), table.itertuples()):
+    seen = cells(table)
+    lines = ["| " + " | ".join([*(HEADINGS[key] for key in seen), "origin", "runs"]) + " |"]
+    lines.append("|" + "---|" * (len(seen.columns) + 2))
+    for shown, row in zip(seen.itertuples(index=False), table.itertuples()):
         lines.append("| " + " | ".join([*shown, origin_of(row), "" if pd.isna(row.n) else row.run_ids]) + " |")
     return "\n".join(lines)
 
@@ -78,7 +80,7 @@ def origin_of(row) -> str:
 def latex(table: pd.DataFrame) -> str:
     """A booktabs table; signs that plain LaTeX lacks become mathematics."""
     shown = cells(table).rename(columns=HEADINGS)
-    plain = shown.to_latex(index=False, escape=True, column_format="lll" + "r" * (len(HEADINGS) - len(WORDS)))
+    plain = shown.to_latex(index=False, escape=True, column_format="lll" + "r" * (len(shown.columns) - len(WORDS)))
     signs = {"×": r"$\times$", "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "σ": r"$\sigma$"}
     signs |= {"γ": r"$\gamma$", "α": r"$\alpha$", "β": r"$\beta$", "ε": r"$\epsilon$", "δ": r"$\delta$", "λ": r"$\lambda$"}
     signs["\\textasciicircum e"] = "$^e$"
@@ -93,11 +95,11 @@ def environment() -> Environment:
 
 def html(table: pd.DataFrame, links: dict[str, str], root: str) -> str:
     """The table alone; `links` has the file of a run's evaluations, in the scale's folder, which is at `root`."""
-    shown = cells(table).to_dict("records")
-    rows = [
-        cell | {"runs": links_of(row, links), "origin": origin_of(row)} for cell, row in zip(shown, table.itertuples(index=False))
-    ]
-    return environment().get_template("table1.html.j2").render(rows=rows, headings=HEADINGS, words=WORDS, root=root)
+    seen = cells(table)
+    told = [{"runs": links_of(row, links), "origin": origin_of(row)} for row in table.itertuples()]
+    rows = [cell | more for cell, more in zip(seen.to_dict("records"), told)]
+    headings = {key: HEADINGS[key] for key in seen}
+    return environment().get_template("table1.html.j2").render(rows=rows, headings=headings, words=WORDS, root=root)
 
 
 def links_of(row, links: dict[str, str]) -> list[dict[str, str]]:

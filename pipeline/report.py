@@ -26,7 +26,7 @@ def report(campaign: Campaign) -> Path:
     for name in ("table1.csv", "savings.csv"):
         if not (tables / name).exists():
             raise UserError(f"{tables / name} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
-    links = evaluation_files(campaign)
+    links, saved = evaluation_files(campaign), pd.read_csv(tables / "savings.csv")
     content = (
         render.environment()
         .get_template("report.html.j2")
@@ -34,7 +34,8 @@ def report(campaign: Campaign) -> Path:
             experiment=campaign.experiment,
             note=render.note(campaign),
             table1=Markup(render.html(pd.read_csv(tables / "table1.csv"), links, "")),
-            savings=pd.read_csv(tables / "savings.csv").to_dict("records"),
+            savings=saved.to_dict("records"),
+            paper_savings="paper_fewer_tokens" in saved,
             figures=[figure_facts(campaign, name) for name in campaign.experiment.figures],
             curves=embedded(curves(campaign)),
             runs=[run_facts(campaign, run) | {"results": links.get(run.id)} for run in campaign.runs],

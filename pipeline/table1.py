@@ -38,6 +38,7 @@ COLUMNS = (
     "origin",
     "scale",
     "evaluation",
+    "exit",
     "run_ids",
 )
 
@@ -95,6 +96,7 @@ def measured_row(campaign: Campaign, row: Row, readings: pd.DataFrame) -> dict:
         "origin": f"measured here on {first.origin}" + ("" if first.retrained_options else "; same weights, not retrained"),
         "scale": campaign.experiment.scale,
         "evaluation": row.evaluation,
+        "exit": row.exit or "",
         "run_ids": " ".join(own.run),
     }
 

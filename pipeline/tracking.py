@@ -6,7 +6,6 @@ python -m pipeline.tracking --scale smoke fills MLflow from the records.
 import argparse
 import json
 import sys
-import time
 
 import baselines
 from pipeline import record as records
@@ -16,11 +15,18 @@ from pipeline.errors import UserError, run_stage
 from pipeline.identity import Evaluation, Run
 from pipeline.mirror import Mirror, campaign_run, experiment_of, open_client, unreachable
 
-VIEW = "table1"  # key of the view with useful columns
-VIEW_COLUMNS = {
-    "metrics": ("accuracy", "average_tokens", "test_accuracy", "heldout_accuracy"),
-    "params": ("dataset", "method", "option.gamma", "seed", "architecture"),
-    "tags": ("kind", "table1"),
+VIEWS_SINCE = 1_790_000_000_000  # a date that MLflow asks for, in milliseconds; always the same
+# Columns of the views that MLflow's pages offer, by the kind of run that they show
+VIEWS = {
+    "evaluation": {
+        "metrics": ("accuracy", "average_tokens"),
+        "params": ("dataset", "method", "option.gamma", "seed", "timesteps", "architecture"),
+        "tags": ("table1",),
+    },
+    "training": {
+        "metrics": ("test_accuracy", "heldout_accuracy", "average_tokens", "train_loss", "images_per_second"),
+        "params": ("dataset", "method", "option.gamma", "seed", "recipe.epochs", "architecture", "device"),
+    },
 }
 
 
@@ -112,20 +118,23 @@ def fill(campaign: Campaign) -> int:
     return count
 
 
-def add_view(campaign: Campaign) -> str:
-    """A named view of the runs with the columns that compare them; returns the page's address below MLflow's.
+def add_views(campaign: Campaign) -> str:
+    """Named views of evaluations and of trainings, newest first; returns the first one's place below MLflow's address.
 
-    The format is the one in which MLflow's own pages keep a shared view (an experiment tag, read by MLflow 3.17).
+    The format is the one in which MLflow's own pages keep a shared view: an experiment tag, read by MLflow 3.17.
     """
     client = open_client()
     experiment = experiment_of(client, campaign.experiment.scale)
-    columns = [f"{kind}.`{name}`" for kind, names in VIEW_COLUMNS.items() for name in names]
-    state = {"selectedColumns": columns, "columnOrder": ["attributes.`Run Name`", *columns]}
-    state |= {"columnWidths": {"attributes.`Run Name`": 300}, "orderByKey": "attributes.start_time", "orderByAsc": False}
-    now = int(time.time() * 1000)
-    view = {"name": "Table 1", "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
-    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(view))
-    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    for kind, shown in VIEWS.items():
+        columns = [f"{place}.`{name}`" for place, names in shown.items() for name in names]
+        state = {"selectedColumns": columns, "columnOrder": ["attributes.`Run Name`", *columns]}
+        widths = dict.fromkeys(columns, 140) | {"attributes.`Run Name`": 400, "tags.`table1`": 500}
+        state |= {"columnWidths": widths, "searchFilter": f"tags.kind = '{kind}'", "orderByAsc": False}
+        # Runs stand nested under their campaign where they are sorted by time, and unfolded if they are evaluations
+        state["orderByKey"] = "attributes.start_time" if kind == "evaluation" else columns[0]
+        view = {"name": f"{kind}s", "createdAt": VIEWS_SINCE, "updatedAt": VIEWS_SINCE, "state": json.dumps(state)}
+        client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{kind}s", json.dumps(view))
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={next(iter(VIEWS))}s"
 
 
 def bring_up_to_date(mirror: Mirror, entries: list[dict]) -> None:
@@ -143,6 +152,7 @@ def show_products(campaign: Campaign) -> None:
                 client.log_artifacts(run_id, str(campaign.folder / name), name)
         client.log_artifact(run_id, str(campaign.folder / "report.html"))
         client.set_terminated(run_id, "FINISHED")
+        add_views(campaign)
     except Exception as error:  # a store can fail in any way
         print(f"tracking: {unreachable(error)}", file=sys.stderr)
 
@@ -155,7 +165,7 @@ def main() -> None:
     campaign = open_campaign(options.scale, options.data)
     try:
         print(
-            f"MLflow holds {fill(campaign)} records of scale {options.scale}: {options.address}/{add_view(campaign)}", flush=True
+            f"MLflow holds {fill(campaign)} records of scale {options.scale}: {options.address}/{add_views(campaign)}", flush=True
         )
     except UserError:
         raise

@@ -64,7 +64,7 @@ def paint(campaign: Campaign, points: pd.DataFrame, path: Path) -> None:
     for axis, name in zip(axes[0], names):
         for method, own in points[points.dataset_title == name].groupby("method", sort=False):
             place = methods.index(method)
-            series(axis, own, COLOURS[place % 7], MARKERS[place % 7], below=place % 2 == 1)
+            series(axis, own, COLOURS[place % 7], MARKERS[place % 7], below=place % 2 == 1, timesteps=place == 0)
         axis.set(title=name, xlabel="tokens computed (%)", ylabel="accuracy (%)")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc="lower right")
@@ -74,8 +74,8 @@ def paint(campaign: Campaign, points: pd.DataFrame, path: Path) -> None:
     plt.close(figure)
 
 
-def series(axis, own: pd.DataFrame, colour: str, marker: str, below: bool) -> None:
-    """One method: a line through a static network's timesteps; what was not retrained is hollow."""
+def series(axis, own: pd.DataFrame, colour: str, marker: str, below: bool, timesteps: bool) -> None:
+    """One method: a line through a static network's timesteps, named if asked; what was not retrained is hollow."""
     title = own.title.iloc[0].split(" (")[0]
     for retrained, part in own.groupby("retrained_options", sort=False):
         line = "-" if len(part) > 1 and part.evaluation.nunique() == 1 else ""
@@ -86,6 +86,8 @@ def series(axis, own: pd.DataFrame, colour: str, marker: str, below: bool) -> No
             part.tokens, part.accuracy, errors, fmt=marker + line, color=colour, mfc=face, capsize=2, lw=1, ms=6, label=label
         )
     for point in own.itertuples():
+        if "(" not in point.title and not timesteps:
+            continue
         inside = point.title[point.title.find("(") + 1 : -1] if "(" in point.title else f"T = {point.timesteps:.3g}"
         axis.annotate(
             inside,

@@ -1,4 +1,4 @@
-"""The speed of each method's training step and inference, side by side: `make snakemake TARGET=bench`.
+"""The speed of each method's training step and inference, side by side: `make bench`.
 
 Without --benchmark-only each runs once, as a test. The scale whose first network and recipe are timed: $ATSNN_BENCH_SCALE.
 """

@@ -47,7 +47,7 @@ def test_half_a_point_is_allowed_and_no_image_more():
 def test_nothing_stops_early_where_it_always_costs_too_much():
     confidence, correct = np.full((2, 10), 0.5), np.array([[False] * 10, [True] * 10])
     assert exits.choose_threshold(confidence, correct) == np.inf
-    assert exits.choose_threshold(np.full((1, 10), 0.5), correct[1:]) == np.inf  # one timestep: nothing to choose
+    assert exits.stops(np.full((1, 10), 0.5), exits.choose_threshold(np.full((1, 10), 0.5), correct[1:])).tolist() == [1] * 10
 
 
 def measurement(seed, images, tokens):

@@ -24,7 +24,11 @@ def metrics(campaign):
         for t in range(1, e.timesteps + 1):
             told |= {f"accuracy_by_timestep_{t}": accuracy - (4 - t), f"average_tokens_by_timestep_{t}": tokens}
         for name in e.exits:
-            told |= {f"exit.{name}.accuracy": accuracy - 0.4, f"exit.{name}.timesteps": 2.5, f"exit.{name}.average_tokens": tokens}
+            told |= {
+                f"exit.{name}.accuracy": accuracy - 0.4,
+                f"exit.{name}.timesteps": 2.5,
+                f"exit.{name}.average_tokens": tokens,
+            }
         found[e.id] = told
     return pd.Series(found)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +16,15 @@ def test_a_second_run_does_nothing_and_soon(tree):
     run = snakemake(tree)
     assert run.returncode == 0 and "Nothing to be done" in run.stdout + run.stderr
     assert time.monotonic() - started < 20
+
+
+def test_the_papers_graph_is_planned_in_seconds(tree):
+    """In processor time, which other tests at work do not change."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wanted = jobs(snakemake(tree, "-n", scale="paper"))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (wanted["prepare"], wanted["train"], wanted["evaluate"]) == ("3", "72", "72")
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
 def test_new_file_times_train_and_evaluate_nothing(tree):

@@ -51,8 +51,10 @@ def test_an_unknown_run_is_one_line(tree):
 
 
 def test_a_truncated_archive_is_one_line_and_leaves_nothing(tree, tmp_path):
+    content = TINY.replace("scale: tiny", "scale: broken").replace("shapes: {train: 128, test: 60}", "cifar100: {}")
+    (tree / "workflow/experiments/broken.yaml").write_text(content.replace("dataset: shapes", "dataset: cifar100"))
     (tmp_path / "cifar-100-python.tar.gz").write_bytes(bytes.fromhex("1f8b0800") + b"0" * 500)
-    run = call(tree, "pipeline.prepare", "--scale", "laptop", "--data", str(tmp_path))
+    run = call(tree, "pipeline.prepare", "--scale", "broken", "--data", str(tmp_path))
     one_line(run, "pipeline.prepare", "damaged or truncated, get it again")
     assert not list(tree.glob("data/prepared/*cifar*")) and not list(tree.glob("data/prepared/.*"))
 

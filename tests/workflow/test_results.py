@@ -4,10 +4,11 @@ import csv
 import json
 import os
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
-from copied import TINY, call, one_line, snakemake
+from copied import call, one_line, snakemake
 
 
 def rows_of(tree, name="table1.csv"):
@@ -154,23 +155,36 @@ def test_a_fresh_clone_with_an_empty_store_makes_the_same_tables(tree):
     assert ((tables / "table1.csv").read_bytes(), (tables / "table1.md").read_bytes()) == before
 
 
+SLICE = """
+scale: slice
+about: a slice of every real data set
+datasets: {cifar10: {train: 64, test: 40}, cifar100: {train: 64, test: 40}, tiny_imagenet: {train: 64, test: 40}}
+networks: {small: {depth: 2, width: 16, heads: 2, timesteps: 2}}
+recipes: {short: {epochs: 1, cooldown_epochs: 0, warmup_epochs: 0, batch: 32}}
+runs:
+  cifar10: {method: static, dataset: cifar10, network: small, recipe: short, seeds: [0]}
+  cifar100: {method: static, dataset: cifar100, network: small, recipe: short, seeds: [0]}
+  tiny_imagenet: {method: static, dataset: tiny_imagenet, network: small, recipe: short, seeds: [0]}
+  at_snn: {method: at_snn, options: {gamma: 3}, parent: tiny_imagenet, recipe: short}
+evaluations: {cifar10: {run: cifar10}, cifar100: {run: cifar100}, tiny_imagenet: {run: tiny_imagenet}, at_snn: {run: at_snn}}
+table1: [{evaluation: cifar10}, {evaluation: cifar100}, {evaluation: tiny_imagenet}, {evaluation: at_snn}]
+figures: {blocks_per_token: {evaluations: [at_snn]}}
+"""
+
+
 @pytest.mark.skipif(not os.environ.get("ATSNN_DATA"), reason="no real images here: set ATSNN_DATA to a folder that holds them")
-@pytest.mark.parametrize(
-    "name, title, paper_rows", (("cifar10", "CIFAR-10", 15), ("cifar100", "CIFAR-100", 13), ("tiny_imagenet", "TinyImageNet", 10))
-)
-def test_a_slice_of_real_images_goes_all_the_way_to_a_table(tree, name, title, paper_rows):
-    content = TINY.replace("scale: tiny", f"scale: slice_{name}").replace(
-        "shapes: {train: 128, test: 60}", f"{name}: {{train: 64, test: 40}}"
-    )
-    content = content.replace("dataset: shapes", f"dataset: {name}").replace("[0, 1]", "[0]")
-    (tree / f"workflow/experiments/slice_{name}.yaml").write_text(content)
-    run = snakemake(tree, scale=f"slice_{name}", ATSNN_DATA=os.environ["ATSNN_DATA"])
+def test_slices_of_real_images_go_all_the_way_to_a_table(tree):
+    (tree / "workflow/experiments/slice.yaml").write_text(SLICE)
+    run = snakemake(tree, scale="slice", ATSNN_DATA=os.environ["ATSNN_DATA"])
     assert run.returncode == 0, run.stdout + run.stderr
-    rows = list(csv.DictReader((tree / f"results/slice_{name}/tables/table1.csv").open()))
-    measured = [r for r in rows if r["n"]]
-    assert {r["dataset"] for r in rows} == {title} and len(measured) == 4 and not any(r["gap"] for r in rows)
-    assert len([r for r in rows if r["paper_accuracy"]]) == paper_rows, "the paper's rows stand in the table, measured or not"
-    assert all(title in r["origin"] for r in measured)
-    meta = json.loads(next(tree.glob(f"data/prepared/{name}-*/meta.json")).read_text())
-    assert meta["official"] or all("not the official archive" in r["origin"] for r in measured)
-    assert meta["counts"] == {"train": 64, "heldout": 1000, "test": 40}
+    rows = list(csv.DictReader((tree / "results/slice/tables/table1.csv").open()))
+    measured = [row for row in rows if row["n"]]
+    assert [row["dataset"] for row in measured] == ["CIFAR-10", "CIFAR-100", "TinyImageNet", "TinyImageNet"]
+    paper = Counter(row["dataset"] for row in rows if row["paper_accuracy"])
+    assert paper == {"CIFAR-10": 15, "CIFAR-100": 13, "TinyImageNet": 10}, "its rows stand in the table, measured or not"
+    assert not any(row["gap"] for row in rows) and all(row["dataset"] in row["origin"] for row in measured)
+    for path in tree.glob("data/prepared/[ct]*/meta.json"):
+        meta = json.loads(path.read_text())
+        assert meta["counts"] == {"train": 64, "heldout": 1000, "test": 40}
+        origins = [row["origin"] for row in measured if row["dataset"] == meta["title"]]
+        assert origins and (meta["official"] or all("not the official archive" in origin for origin in origins))

@@ -1,0 +1,105 @@
+"""DVC over the graph: it agrees with Snakemake about what is fresh, and carries evidence into another clone."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+from copied import ROOT, TINY, ask, call, jobs, snakemake
+
+STAGES = ("data", "reproduce")
+METRICS = "results/tiny/tables/metrics.json"
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=A Tester", "-c", "user.email=tester@localhost"]
+    run = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def dvc(folder, *words):
+    run = call(folder, "dvc", *words, PATH=f"{ROOT / '.venv/bin'}:/usr/local/bin:/usr/bin:/bin")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def ran(text):
+    """The jobs that Snakemake really ran, by rule."""
+    found = re.findall(r"^(?:local)?rule (\w+):$", text, re.M)
+    return {rule: found.count(rule) for rule in found if rule != "all"}
+
+
+@pytest.fixture(scope="module")
+def versioned(tree):
+    """The finished campaign, committed; DVC has seen it and pushed it to a remote, a folder."""
+    (tree / "params.yaml").write_text("scale: tiny\n")
+    git(tree, "init", "--quiet")
+    first = dvc(tree, "repro", *STAGES)
+    assert ran(first) == {} and first.count("Nothing to be done") == 2, "what Snakemake has made is not made again"
+    dvc(tree, "remote", "add", "--default", "store", str(tree.parent / "remote"))
+    dvc(tree, "push", *STAGES)
+    git(tree, "add", "--all")
+    git(tree, "commit", "--quiet", "--message", "results")
+    return tree
+
+
+def test_nothing_changed_is_nothing_to_do_for_both(versioned):
+    again = dvc(versioned, "repro", *STAGES)
+    assert "Stage 'reproduce' didn't change, skipping" in again and ran(again) == {}
+    assert jobs(snakemake(versioned, "-n")) == {}
+
+
+def test_metrics_and_plots_show_the_tables_numbers(versioned):
+    shown = json.loads(call(versioned, "dvc", "metrics", "show", "--json").stdout)
+    metrics = shown[""]["data"]["results/tiny/tables/metrics.json"]["data"]["shapes"]
+    table = (versioned / "results/tiny/tables/table1.csv").read_text()
+    assert set(metrics) == {"static T1", "static T2", "at_snn T2", "at_snn at_snn_e"}
+    assert all(f",{row['avg_tokens']:g}".rstrip("0") in table and f",{row['accuracy']}," in table for row in metrics.values())
+    dvc(versioned, "plots", "show")
+    plots = json.loads(call(versioned, "dvc", "plots", "show", "--json").stdout)["data"]
+    points = plots["held-out accuracy"][0]["content"]["data"]["values"]
+    assert len(points) == 10 and {point["label"] for point in points} == {"static", "at_snn"}  # 2 seeds x (2 + 3) epochs
+    assert sum(name.endswith(".png") for name in plots) == 2
+
+
+def test_a_clone_that_pulls_draws_tables_and_report_without_training(versioned, tmp_path):
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(versioned), str(clone))
+    dvc(clone, "pull", *STAGES)
+    assert "up to date" in dvc(clone, "status", *STAGES)
+    (clone / "results/tiny/report.html").unlink()
+    made = snakemake(clone)
+    assert made.returncode == 0, made.stderr
+    assert not {"prepare", "train", "evaluate"} & set(ran(made.stdout + made.stderr))
+    assert [line.split()[-1] for line in git(clone, "status", "--short").splitlines()] == ["results/tiny/tables/links.csv"]
+
+
+def test_a_changed_seed_runs_its_jobs_and_no_other(versioned):
+    declaration = versioned / "workflow/experiments/tiny.yaml"
+    declaration.write_text(TINY.replace("[0, 1]", "[0, 5]"))
+    assert ran(dvc(versioned, "repro", *STAGES)) == {"train": 2, "evaluate": 2, "aggregate": 1, "figure": 2, "report": 1}
+    assert jobs(snakemake(versioned, "-n")) == {} and "up to date" in dvc(versioned, "status", *STAGES)
+    before, after = (
+        flat(json.loads(text)) for text in (git(versioned, "show", f"HEAD:{METRICS}"), (versioned / METRICS).read_text())
+    )
+    changed = json.loads(call(versioned, "dvc", "metrics", "diff", "--json").stdout).get(METRICS, {})
+    assert before != after
+    assert {key: (change["old"], change["new"]) for key, change in changed.items()} == {
+        key: (before[key], after[key]) for key in before if before[key] != after[key]
+    }
+
+
+def flat(metrics):
+    return {f"{name}.{row}.{key}": x for name, rows in metrics.items() for row, told in rows.items() for key, x in told.items()}
+
+
+def test_every_file_of_the_graph_is_an_output_of_a_stage(versioned):
+    """But MLflow's own ids."""
+    stages = yaml.safe_load((versioned / "dvc.yaml").read_text())["stages"]
+    listed = [next(iter(out)) for stage in stages.values() for kind in ("outs", "metrics") for out in stage.get(kind, [])]
+    outs = [out.replace("${scale}", "tiny") for out in listed]
+    wanted = ask(versioned, r"'\n'.join(campaign.targets() + campaign.prepared())").splitlines()
+    uncovered = [path for path in wanted if not any(path == out or path.startswith(f"{out}/") for out in outs)]
+    assert len(wanted) > 30 and uncovered == ["results/tiny/tables/links.csv"]

@@ -1,0 +1,16 @@
+#!/bin/sh
+# One target of the graph on this machine, as make and DVC ask for it:  workflow/run.sh TARGET [snakemake's options]
+# Clears the lock that a killed Snakemake leaves, so only one runs here at a time.
+cd "$(dirname "$0")/.." || exit
+target=$1
+shift
+PATH="$PWD/.venv/bin:$PATH"
+mkdir -p .snakemake
+if [ -z "$ATSNN_LOCKED" ]; then
+    ATSNN_LOCKED=yes flock --nonblock --conflict-exit-code 75 .snakemake/run.lock workflow/run.sh "$target" "$@"
+    code=$?
+    [ $code -ne 75 ] || echo "run.sh: the graph is already being run here: wait for it, or stop it" >&2
+    exit $code
+fi
+rm -rf .snakemake/locks
+exec snakemake --cores all --workflow-profile workflow/profiles/local "$@" -- "$target"
