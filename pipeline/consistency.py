@@ -1,4 +1,4 @@
-"""What holds between the parts of a declaration: every name exists, parents come to an end, children fit their parents."""
+"""The parts of a declaration fit each other; the first that does not is named with what to do."""
 
 from typing import Any
 
@@ -54,16 +54,20 @@ def check_run(experiment: Experiment, label: str) -> None:
         raise UserError(f"runs.{label}.seeds: {list(seeds)} holds a seed twice: each is one run")
     known(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
     known(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
+    check_start(label, run.method, experiment.runs[run.parent].method if run.parent else None)
     if run.parent:
         check_child(experiment, label, run.parent)
-    parent = experiment.runs[run.parent].method if run.parent else None
-    allowed = method(run.method).PARENTS
-    if not hasattr(method(run.method), "loss"):
-        raise UserError(f"runs.{label}.method: {run.method} trains nothing: name it among the exits of an evaluation")
+
+
+def check_start(label: str, name: str, parent: str | None) -> None:
+    """A method trains, from the weights of a method that it can start from."""
+    allowed = method(name).PARENTS
+    if not hasattr(method(name), "loss"):
+        raise UserError(f"runs.{label}.method: {name} trains nothing: name it among the exits of an evaluation")
     if parent not in allowed:
-        wanted = " or ".join("no parent" if name is None else f"a run of {name}" for name in allowed)
+        wanted = " or ".join("no parent" if start is None else f"a run of {start}" for start in allowed)
         raise UserError(
-            f"runs.{label}.parent: {run.method} starts from {wanted}, not from {f'a run of {parent}' if parent else 'nothing'}"
+            f"runs.{label}.parent: {name} starts from {wanted}, not from {f'a run of {parent}' if parent else 'nothing'}"
         )
 
 

@@ -38,7 +38,8 @@ def run_mirror(campaign: Campaign, run: Run, start: dict) -> Mirror:
     params |= {"threads": run.threads, "parent": run.parent.id if run.parent else ""}
     params |= {"data.id": run.data.id, "precision": made["precision"], "device": made["device"]}
     params |= {f"version.{k}": v for k, v in made["versions"].items()}
-    tags = tags_of(campaign, run, run.options) | {"kind": "training", "label": run.label}
+    named = {name for name, declared in campaign.experiment.evaluations.items() if declared.run == run.label}
+    tags = tags_of(campaign, run, run.options, named) | {"kind": "training", "label": run.label}
     tags |= {"git.commit": made["git"]["commit"] or "unknown"}
     return Mirror(campaign.experiment.scale, run.id, title(run, run.options), params, tags, dataset(run))
 
@@ -47,11 +48,8 @@ def evaluation_mirror(campaign: Campaign, evaluation: Evaluation) -> Mirror:
     """The mirror of an evaluation, a run of its own in MLflow."""
     run = evaluation.run
     params = common_params(run, evaluation.options) | {"timesteps": evaluation.timesteps, "run": run.id}
-    tags = tags_of(campaign, run, evaluation.options) | {
-        "kind": "evaluation",
-        "label": evaluation.name,
-        "mlflow.runType": "evaluation",
-    }
+    tags = tags_of(campaign, run, evaluation.options, {evaluation.name})
+    tags |= {"kind": "evaluation", "label": evaluation.name, "mlflow.runType": "evaluation"}
     name = f"evaluation: {title(run, evaluation.options)}"
     return Mirror(campaign.experiment.scale, evaluation.id, name, params, tags, dataset(run))
 
@@ -61,13 +59,9 @@ def common_params(run: Run, options: dict) -> dict:
     return params | {"data.origin": run.data.origin} | {f"option.{k}": v for k, v in options.items()}
 
 
-def tags_of(campaign: Campaign, run: Run, options: dict) -> dict[str, str]:
-    """What users filter and group by."""
-    rows = [
-        row_name(campaign, row)
-        for row in campaign.experiment.table1
-        if campaign.experiment.evaluations[row.evaluation].run == run.label
-    ]
+def tags_of(campaign: Campaign, run: Run, options: dict, evaluations: set[str]) -> dict[str, str]:
+    """What users filter and group by; `table1` has the rows that show one of these evaluations."""
+    rows = [row_name(campaign, row) for row in campaign.experiment.table1 if row.evaluation in evaluations]
     tags = {"scale": campaign.experiment.scale, "dataset": run.data.name, "method": run.method, "seed": str(run.seed)}
     return tags | {"gamma": str(options.get("gamma", "")), "table1": "; ".join(rows)}
 
