@@ -22,7 +22,7 @@ HEADINGS = {
 }
 WORDS = ("dataset", "method", "architecture")
 NOTE = (
-    "Avg. tokens: tokens computed per block and executed timestep, over the 64 that patch splitting gives. T: timesteps; † those "
+    "Architecture: of our network, where there is one. Avg. tokens: tokens computed per block and executed timestep, over the 64 that patch splitting gives. T: timesteps; † those "
     "the network was trained with; a fraction is the mean over images that stop by themselves, with a threshold chosen on "
     "held-out training images. Acc: last epoch, mean ± standard deviation over n seeds, evaluated in float32; best on test: the "
     "epoch that is best on the test set, as the published trainer keeps it, which favours it. Every method but STATIC is trained on "
@@ -74,7 +74,8 @@ def markdown(table: pd.DataFrame) -> str:
 def origin_of(row) -> str:
     """How ours and the paper's cells came to be."""
     ours = [] if pd.isna(row.n) else [f"{row.origin}; scale {row.scale}"]
-    return "; ".join([*ours, *([] if pd.isna(row.paper_origin) else [f"paper's: {row.paper_source}"])])
+    paper = [] if pd.isna(row.paper_origin) else [f"paper's ({row.paper_architecture}): {row.paper_source}"]
+    return "; ".join([*ours, *paper])
 
 
 def latex(table: pd.DataFrame) -> str:

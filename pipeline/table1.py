@@ -31,6 +31,7 @@ COLUMNS = (
     "paper_avg_tokens",
     "paper_timesteps",
     "paper_accuracy",
+    "paper_architecture",
     "paper_origin",
     "paper_source",
     "gap",
@@ -104,11 +105,12 @@ def measured_row(campaign: Campaign, row: Row, readings: pd.DataFrame) -> dict:
 def beside(row, line: dict | None) -> dict:
     """A row of the paper with ours, or alone."""
     told = {"paper_avg_tokens": row.avg_tokens, "paper_timesteps": row.timesteps, "paper_accuracy": row.accuracy}
-    told["paper_origin"], told["paper_source"] = row.origin, SOURCES[row.origin].format(row.source)
+    told |= {"paper_architecture": architecture(row), "paper_origin": row.origin}
+    told["paper_source"] = SOURCES[row.origin].format(row.source)
     if line is None:
         title = discovered("pipeline.datasets", row.dataset, "dataset").TITLE
         return told | {"dataset": title, "method": row_title(row), "architecture": architecture(row)}
-    if line["comparable"] and architecture(row) == line["architecture"]:
+    if line["comparable"] and told["paper_architecture"] == line["architecture"]:
         gap = round(line["accuracy_mean"] - row.accuracy, 2)
         told["gap"] = gap
         told["gap_in_std"] = round(gap / line["accuracy_std"], 1) if line["accuracy_std"] > 0 else None

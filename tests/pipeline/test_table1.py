@@ -101,7 +101,10 @@ def test_a_network_or_options_that_are_not_the_papers_have_no_gap(made):
 def test_every_cell_says_how_it_came_to_be(made):
     _, _, table = made()
     origins = [render.origin_of(row) for row in table.itertuples()]
-    assert all(origins) and "measured here on CIFAR-10; scale paper; paper's: re-run by the paper's authors" in origins
+    assert (
+        all(origins)
+        and "measured here on CIFAR-10; scale paper; paper's (Spikformer-4-384): re-run by the paper's authors" in origins
+    )
     assert any("quoted by the paper from Zheng" in origin for origin in origins)
 
 
