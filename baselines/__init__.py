@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 class MethodOptions(BaseModel):
     """What can be chosen of a method, besides the recipe; subclasses add the fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 SYMBOLS = {"gamma": "γ", "alpha": "α", "beta": "β", "epsilon": "ε", "delta": "δ", "weight": "λ"}

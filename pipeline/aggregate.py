@@ -96,8 +96,8 @@ def check_against_records(campaign: Campaign, found: pd.DataFrame) -> None:
     """MLflow holds exactly what the records hold."""
     metrics = found.set_index("id")["metrics"]
     for evaluation in campaign.evaluations:
-        entry = tracking.evaluation_entries(campaign, evaluation)[-1]
-        compare(evaluation.id, mirror.flatten(entry["metrics"]), metrics)
+        recorded = mirror.flatten(tracking.evaluation_entries(campaign, evaluation)[-1]["metrics"])
+        compare(evaluation.id, dict.fromkeys(metrics[evaluation.id]) | recorded, metrics)  # and nothing that it lacks
     for run in campaign.runs:
         compare(run.id, mirror.flatten(epochs_of(campaign, run)[-1]["metrics"]), metrics)
 

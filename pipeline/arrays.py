@@ -1,7 +1,6 @@
 """The arrays of a run's evaluations, one file for all of them: what figures are drawn from and numbers computed again."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,5 +21,5 @@ def read_arrays(path: Path, evaluation: str, *wanted: str) -> dict[str, np.ndarr
     try:
         with np.load(path) as file:
             return {name: file[f"{evaluation}/{name}"] for name in wanted if f"{evaluation}/{name}" in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{path} can't be read ({error}): delete it, and it is measured again") from error

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.declaration import Evaluation, Experiment, Row, inherited, timesteps_of
+from pipeline.declaration import Evaluation, Experiment, Figure, Row, inherited, timesteps_of
 from pipeline.discovery import discovered, method, method_options
 from pipeline.errors import UserError, nearest
 
@@ -13,8 +13,6 @@ def check(experiment: Experiment, scale: str) -> None:
         raise UserError(f"scale is {experiment.scale!r}, the file's name says {scale!r}: make them equal")
     for name in experiment.datasets:
         discovered("pipeline.datasets", name, "dataset")
-    for name in experiment.figures:
-        discovered("pipeline.figures", name, "figure")
     for name, network in experiment.networks.items():
         if network.width % network.heads or network.width % 8:
             raise UserError(f"networks.{name}: width {network.width} must be a multiple of 8 and of heads ({network.heads})")
@@ -27,11 +25,15 @@ def check(experiment: Experiment, scale: str) -> None:
         check_run(experiment, label)
     for name, evaluation in experiment.evaluations.items():
         check_evaluation(experiment, evaluation, f"evaluations.{name}")
+    shown = set()
     for index, row in enumerate(experiment.table1):
         check_row(experiment, row, f"table1.{index}")
+        reading = (row.evaluation, row.exit or row.timesteps or timesteps_of(experiment, experiment.evaluations[row.evaluation]))
+        if reading in shown:
+            raise UserError(f"table1.{index}: {row.evaluation} at {reading[1]} stands in an earlier row too: take one out")
+        shown.add(reading)
     for name, figure in experiment.figures.items():
-        for evaluation in figure.evaluations:
-            known(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
+        check_figure(experiment, name, figure)
 
 
 def check_run(experiment: Experiment, label: str) -> None:
@@ -54,6 +56,9 @@ def check_run(experiment: Experiment, label: str) -> None:
         raise UserError(f"runs.{label}.seeds: {list(seeds)} holds a seed twice: each is one run")
     known(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
     known(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
+    train, batch = experiment.datasets[inherited(experiment, label, "dataset")].train, experiment.recipes[run.recipe].batch
+    if train and train < batch:
+        raise UserError(f"runs.{label}: a batch of {batch} is larger than the {train} training images: use a smaller one")
     check_start(label, run.method, experiment.runs[run.parent].method if run.parent else None)
     if run.parent:
         check_child(experiment, label, run.parent)
@@ -114,6 +119,14 @@ def check_row(experiment: Experiment, row: Row, where: str) -> None:
         raise UserError(
             f"{where}.timesteps is {row.timesteps}, but evaluation {row.evaluation!r} runs {longest}: raise evaluations.{row.evaluation}.timesteps"
         )
+
+
+def check_figure(experiment: Experiment, name: str, figure: Figure) -> None:
+    for evaluation in figure.evaluations:
+        known(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
+    most = discovered("pipeline.figures", name, "figure").MOST_EVALUATIONS
+    if most and len(figure.evaluations) > most:
+        raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)}, but it shows {most} at most: take some out")
 
 
 def known(name: str, section: dict, where: str) -> None:

@@ -8,9 +8,9 @@ import pandas as pd
 import baselines
 from pipeline import record as records
 from pipeline.campaign import Campaign
-from pipeline.declaration import Row
+from pipeline.declaration import Recipe, Row
 from pipeline.discovery import discovered, method, method_options
-from pipeline.identity import Evaluation
+from pipeline.identity import Evaluation, Run
 
 DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
 
@@ -51,16 +51,23 @@ def describe(evaluation: Evaluation) -> dict:
         "evaluation": evaluation.name,
         "evaluation_id": evaluation.id,
         "run": run.id,
+        "parent": run.parent.id if run.parent else "",
         "seed": run.seed,
         "origin": run.data.origin,
-        "complete": run.data.official and run.data.train is None and run.data.test is None,
+        "papers_setting": is_papers(run),
     }
 
 
+def is_papers(run: Run) -> bool:
+    """All official images, and the published recipe for the run and for what it starts from."""
+    whole = run.data.official and run.data.train is None and run.data.test is None
+    return whole and run.recipe == Recipe().model_dump() and (run.parent is None or is_papers(run.parent))
+
+
 def name_of(name: str, evaluation: Evaluation) -> dict:
-    """The method of a reading, as the paper's rows name it (empty where options beyond theirs were changed)."""
+    """The method of a reading; `as_in_paper` where it was trained as the paper's rows of that name are."""
     chosen = {key: value for key, value in evaluation.options.items() if key in DEFINING}
-    plain = method_options(evaluation.run.method, chosen).model_dump() == evaluation.options
+    plain = method_options(evaluation.run.method, chosen).model_dump() == evaluation.options == evaluation.run.options
     module = method(name)
     options = method_options(evaluation.run.method, evaluation.options)
     return {"method": name, "title": baselines.label(module.TITLE, options), "as_in_paper": plain}

@@ -28,7 +28,7 @@ NOTE = (
     "epoch that is best on the test set, as the published trainer keeps it, which favours it. Every method but STATIC is trained on "
     "from STATIC's weights; STATIC, retrained, has had as much training as they. Paper: Kang et al., Table 1; * re-run by its "
     "authors, ‡ quoted there from other papers. Gap: ours minus the paper's in points, and in standard deviations of ours; blank "
-    "where data, network or scale are not the paper's. Scale: {scale}, {about}."
+    "where data, network, recipe or scale are not the paper's. Scale: {scale}, {about}."
 )
 MARKS = {"rerun": "*", "quoted": "‡", "own": ""}
 

@@ -35,7 +35,7 @@ def report(campaign: Campaign) -> Path:
             note=render.note(campaign),
             table1=Markup(render.html(pd.read_csv(tables / "table1.csv"), links, "")),
             savings=saved.to_dict("records"),
-            paper_savings="paper_fewer_tokens" in saved,
+            paper_savings=saved.paper_fewer_tokens.notna().any(),
             figures=[figure_facts(campaign, name) for name in campaign.experiment.figures],
             curves=embedded(curves(campaign)),
             runs=[run_facts(campaign, run) | {"results": links.get(run.id)} for run in campaign.runs],

@@ -10,44 +10,54 @@ from pipeline.campaign import Campaign
 from pipeline.readings import of_row
 from pipeline.table1 import key_of, paper_rows
 
-REFERENCES = {"static": "minus_static", "static_control": "minus_control"}
+COLUMNS = ["dataset", "method", "timesteps", "fewer_tokens_mean", "fewer_tokens_std", "minus_static_mean", "minus_static_std"]
+COLUMNS += ["minus_control_mean", "minus_control_std", "n", "paper_fewer_tokens", "paper_minus_static", "scale"]
 
 
 def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
-    """A line per row that uses fewer tokens or timesteps than STATIC; percent of tokens, points of accuracy."""
+    """A line per row that uses fewer tokens or timesteps than its STATIC; percent of tokens, points of accuracy."""
     paper, lines = paper_savings(), []
     for row in campaign.experiment.table1:
         own = of_row(readings, row)
-        static = reference(readings, own.iloc[0].dataset, "static")
-        if static.empty:
-            continue
-        fewer = [100 * (1 - use(line) / use(static.loc[line.seed])) for line in own.itertuples()]
-        if max(fewer) <= 0:
+        static, control = (reference(readings, own, name) for name in ("static", "static_control"))
+        fewer = 100 * (1 - use(own) / use(static))
+        if not (fewer > 0).any():
             continue
         first = own.iloc[0]
+        told = {"dataset": first.dataset_title, "method": first.title, "timesteps": round(own.timesteps.mean(), 2), "n": len(own)}
+        told |= summary("fewer_tokens", fewer)
+        told |= summary("minus_static", own.accuracy - static.accuracy) | summary(
+            "minus_control", own.accuracy - control.accuracy
+        )
         key = key_of(first.dataset, first.method, first.gamma, first.timesteps, bool(row.exit))
-        told = {"dataset": first.dataset_title, "method": first.title, "timesteps": round(own.timesteps.mean(), 2)}
-        told |= summary("fewer_tokens", pd.Series(fewer))
-        for name, column in REFERENCES.items():
-            other = reference(readings, first.dataset, name)
-            told |= summary(column, own.set_index("seed").accuracy - other.accuracy if len(other) else pd.Series(dtype=float))
-        said = paper.get(key, {}) if first.as_in_paper else {}
-        lines.append(told | {"n": len(own)} | said | {"scale": campaign.experiment.scale})
-    return pd.DataFrame(lines)
+        lines.append(told | (paper.get(key, {}) if first.as_in_paper else {}) | {"scale": campaign.experiment.scale})
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
-def reference(readings: pd.DataFrame, dataset: str, method: str) -> pd.DataFrame:
-    """A static method's readings at the timesteps it was trained with, by seed."""
-    own = readings[(readings.dataset == dataset) & (readings.method == method) & readings.retrained_options]
-    return own[own.timesteps == own.trained_timesteps].drop_duplicates("seed").set_index("seed")
+def reference(readings: pd.DataFrame, own: pd.DataFrame, method: str) -> pd.DataFrame:
+    """For each line of a row, STATIC that its network was trained on from, or that network's STATIC, retrained; or blank.
+
+    Both at the timesteps that they were trained with. The index is that of `own`.
+    """
+    found = readings[
+        (readings.method == method) & readings.retrained_options & (readings.timesteps == readings.trained_timesteps)
+    ]
+    by_pretrained = found.assign(pretrained=pretrained(found)).drop_duplicates("pretrained").set_index("pretrained")
+    return by_pretrained.reindex(pretrained(own)).set_index(own.index)
 
 
-def use(line) -> float:
-    return line.avg_tokens * line.timesteps
+def pretrained(readings: pd.DataFrame) -> pd.Series:
+    """The run from which each reading's network started: its parent, or itself."""
+    return readings.parent.where(readings.parent != "", readings.run)
+
+
+def use(readings: pd.DataFrame) -> pd.Series:
+    return readings.avg_tokens.astype(float) * readings.timesteps.astype(float)
 
 
 def summary(name: str, values: pd.Series) -> dict:
-    return {f"{name}_mean": round(values.mean(), 2), f"{name}_std": round(values.std(), 2)}
+    values = values.astype(float)
+    return {f"{name}_mean": round(values.mean(), 2) + 0.0, f"{name}_std": round(values.std(), 2)}  # no minus before a zero
 
 
 def paper_savings() -> dict[tuple, dict]:

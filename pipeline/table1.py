@@ -1,7 +1,7 @@
 """Table 1: the paper's rows and ours, side by side, over the data sets of a declaration.
 
 Ours is the last epoch's accuracy, mean and sample standard deviation over seeds, evaluated in float32. The gap to the
-paper is left blank unless data set, network and scale are the paper's.
+paper is left blank unless data set, network, recipe and scale are the paper's.
 """
 
 import pandas as pd
@@ -79,7 +79,7 @@ def measured_row(campaign: Campaign, row: Row, readings: pd.DataFrame) -> dict:
     """A declared row: its reading of every seed, summarised."""
     own = of_row(readings, row)
     first = own.iloc[0]
-    comparable = campaign.experiment.scale == PAPER_SCALE and bool(first.complete)
+    comparable = campaign.experiment.scale == PAPER_SCALE and bool(first.papers_setting)
     return {
         "key": key_of(first.dataset, first.method, first.gamma, first.timesteps, bool(row.exit)),
         "as_in_paper": bool(first.as_in_paper),

@@ -13,7 +13,7 @@ from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered, method, method_options
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Evaluation, Run
-from pipeline.mirror import Mirror, campaign_run, experiment_of, open_client, unreachable
+from pipeline.mirror import Mirror, campaign_run, experiment_of, flatten, open_client, unreachable
 
 VIEWS_SINCE = 1_790_000_000_000  # a date that MLflow asks for, in milliseconds; always the same
 # Columns of the views that MLflow's pages offer, by the kind of run that they show
@@ -90,10 +90,15 @@ def results_of(campaign: Campaign, run: Run) -> dict:
 
 def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]:
     """An evaluation as the only event of a record."""
-    found = results_of(campaign, evaluation.run)["evaluations"].get(evaluation.name, {})
-    if not {"time", "metrics"} <= found.keys():
-        raise UserError(f"{campaign.results_file(evaluation.run)} lacks {evaluation.name}: delete it, and it is made again")
-    return [{"event": "end", "time": found["time"], "metrics": found["metrics"]}]
+    content = results_of(campaign, evaluation.run)
+    try:
+        found = content["evaluations"][evaluation.name]
+        entry = {"event": "end", "time": float(found["time"]), "metrics": found["metrics"]}
+        flatten(entry["metrics"])["accuracy"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        path = campaign.results_file(evaluation.run)
+        raise UserError(f"{path} lacks the numbers of {evaluation.name} ({error!r}): delete it, and it is made again") from error
+    return [entry]
 
 
 def fill(campaign: Campaign) -> int:

@@ -9,6 +9,7 @@ from pipeline.errors import UserError
 from pipeline.identity import Evaluation
 
 TITLE = "Accuracy over the tokens computed (Fig. 1b)"
+MOST_EVALUATIONS = None
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
 MARKERS = "osD^vPX"
 

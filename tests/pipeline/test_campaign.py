@@ -63,7 +63,7 @@ def test_what_changes_no_number_changes_no_id():
 
 
 def test_numbers_said_in_full_or_left_to_the_defaults_are_the_same_run():
-    assert ids(changed(("recipes", "short"), {"epochs": 1, "warmup_epochs": 0, "lr": 5e-4}))[0] == ids(GOOD)[0]
+    assert ids(changed(("recipes", "short"), {"epochs": 1, "warmup_epochs": 0, "batch": 50, "lr": 5e-4}))[0] == ids(GOOD)[0]
 
 
 def test_a_parent_is_the_run_of_the_same_seed():

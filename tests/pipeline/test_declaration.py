@@ -12,7 +12,7 @@ scale: tiny
 about: a test
 datasets: {shapes: {train: 100}}
 networks: {small: {depth: 2, width: 16, heads: 2}}
-recipes: {short: {epochs: 1, warmup_epochs: 0}}
+recipes: {short: {epochs: 1, warmup_epochs: 0, batch: 50}}
 runs:
   static: {method: static, dataset: shapes, network: small, recipe: short, seeds: [0, 1]}
   at_snn: {method: at_snn, options: {gamma: 5}, parent: static, recipe: short}
@@ -111,6 +111,21 @@ def test_every_declaration_in_the_repository_is_good(path):
             "table1.0.exit: 'at_snn_e' is not among evaluations.at_snn.exits",
         ),
         (("figures",), {"blocks_per_token": {"evaluations": ["nobody"]}}, "figures.blocks_per_token.evaluations: 'nobody'"),
+        (
+            ("figures",),
+            {"blocks_per_token": {"evaluations": ["static", "at_snn"]}},
+            "figures.blocks_per_token.evaluations: ['static', 'at_snn'], but it shows 1 at most",
+        ),
+        (
+            ("table1",),
+            [{"evaluation": "static"}, {"evaluation": "static", "timesteps": 4}],
+            "table1.1: static at 4 stands in an earlier row too",
+        ),
+        (("recipes", "short", "lr"), float("inf"), "recipes.short.lr: input should be a finite number"),
+        (("runs", "at_snn", "options"), {"gamma": 5, "alpha": float("nan")}, "option alpha: input should be a finite number"),
+        (("runs", "static", "seeds"), [2**32], "runs.static.seeds.0: input should be less than 4294967296"),
+        (("recipes", "short", "batch"), 102, "runs.static: a batch of 102 is larger than the 100 training images"),
+        (("extends",), "x" * 400, "has no declaration"),
         (("extends",), "nobody", "has no declaration nobody.yaml"),
         (("extends",), "tiny", "extends 'tiny', which extends this one"),
         (("scale",), "other", "scale is 'other', the file's name says 'tiny'"),

@@ -8,6 +8,7 @@ import pytest
 from pipeline import readings as readings_module
 from pipeline import render, scale
 from pipeline.campaign import Campaign
+from pipeline.declaration import Row
 from pipeline.readings import readings
 from pipeline.savings import paper_savings, savings
 from pipeline.table1 import PAPER, table1
@@ -98,6 +99,24 @@ def test_a_network_or_options_that_are_not_the_papers_have_no_gap(made):
     assert alone.method == "AT-SNN (γ = 5)" and pd.isna(alone.n), "the paper's row stays, without ours"
 
 
+def test_weights_of_another_gamma_are_not_the_papers_row(made):
+    experiment = scale.load("paper")
+    other = experiment.evaluations["cifar100_at_snn_gamma5_at_15"].model_copy(update={"options": {"gamma": 10}})
+    rows = (*experiment.table1, Row(evaluation="cifar100_at_snn_gamma5_at_15"))
+    table = made(evaluations=experiment.evaluations | {"cifar100_at_snn_gamma5_at_15": other}, table1=rows)[2]
+    both = table[(table.dataset == "CIFAR-100") & (table.method == "AT-SNN (γ = 10)")]
+    assert both.paper_accuracy.notna().tolist() == [True, False] and both.gap.notna().tolist() == [True, False]
+    assert "not retrained" in both.origin.iloc[1]
+
+
+def test_another_recipe_has_no_gap(made):
+    """Not even where only the pretraining was shorter."""
+    recipes = scale.load("paper").recipes
+    for name in ("pretrain", "retrain"):
+        table = made(recipes=recipes | {name: recipes[name].model_copy(update={"epochs": 20})})[2]
+        assert set(table[table.gap.notna()].method) <= {"STATIC"} and (name == "retrain") == table.gap.notna().any()
+
+
 def test_every_cell_says_how_it_came_to_be(made):
     _, _, table = made()
     origins = [render.origin_of(row) for row in table.itertuples()]
@@ -126,6 +145,28 @@ def test_tokens_saved_are_the_abstracts_way_of_counting(made):
     early = saved[(saved.dataset == "CIFAR-100") & (saved.method == "AT-SNN^e (γ = 10)")].iloc[0]
     assert early.fewer_tokens_mean == pytest.approx(100 * (1 - 0.5 * 2.5 / 4), abs=0.005)
     assert early.minus_static_mean == pytest.approx(-0.4)
+
+
+def test_each_row_is_compared_with_the_static_that_it_started_from(made, monkeypatch):
+    """Two networks on one data set: the larger one's rows meet the larger one's STATIC, and no control where there is none."""
+    experiment = scale.load("paper")
+    runs, evaluations = dict(experiment.runs), dict(experiment.evaluations)
+    runs["large"] = runs["cifar100_static"].model_copy(update={"network": "tiny_imagenet"})
+    runs["large_at_snn"] = runs["cifar100_at_snn_gamma5"].model_copy(update={"parent": "large"})
+    evaluations |= {name: evaluations["cifar100_static"].model_copy(update={"run": name}) for name in ("large", "large_at_snn")}
+    rows = tuple(Row(evaluation=name) for name in ("cifar100_at_snn_gamma5", "large_at_snn", "large"))
+    campaign, read, _ = made(runs=runs, evaluations=evaluations, table1=rows)
+    read.loc[read.evaluation.isin(["large", "large_at_snn"]), "accuracy"] += 10
+    saved = savings(campaign, read)
+    assert saved.minus_static_mean.tolist() == [0, 0] and saved.minus_control_mean.isna().tolist() == [False, True]
+    without = savings(campaign, read[read.evaluation != "large"])
+    assert without.method.tolist() == ["AT-SNN (γ = 5)"], "no STATIC of its own: no line"
+
+
+def test_a_table_that_saves_nothing_is_empty_but_has_its_columns(made):
+    campaign, read, _ = made(table1=(Row(evaluation="cifar100_static"),))
+    saved = savings(campaign, read)
+    assert saved.empty and "minus_control_mean" in saved
 
 
 def test_what_the_papers_own_table_says_of_its_abstract():

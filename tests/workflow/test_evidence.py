@@ -73,7 +73,7 @@ def test_a_clone_that_pulls_draws_tables_and_report_without_training(versioned, 
     made = snakemake(clone)
     assert made.returncode == 0, made.stderr
     assert not {"prepare", "train", "evaluate"} & set(ran(made.stdout + made.stderr))
-    assert [line.split()[-1] for line in git(clone, "status", "--short").splitlines()] == ["results/tiny/tables/links.csv"]
+    assert git(clone, "status", "--short") == "", "the same bytes"
 
 
 def test_a_changed_seed_runs_its_jobs_and_no_other(versioned):

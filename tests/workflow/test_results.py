@@ -145,6 +145,21 @@ def test_a_number_that_differs_from_its_record_is_refused(tree):
             store.execute("update latest_metrics set value = value - 1 where key = 'accuracy' and run_uuid = ?", (run,))
 
 
+@pytest.mark.parametrize("damage", ({}, {"accuracy": "x"}, []))
+def test_results_without_their_numbers_are_refused_even_where_mlflow_has_them(tree, damage):
+    path = next((tree / "results/tiny/evals").glob("static-s0-*.json"))
+    kept = path.read_text()
+    content = json.loads(kept)
+    content["evaluations"]["static"]["metrics"] = damage
+    path.write_text(json.dumps(content))
+    try:
+        one_line(
+            call(tree, "pipeline.aggregate", "--scale", "tiny"), "pipeline.aggregate", f"{path.name} lacks the numbers of static"
+        )
+    finally:
+        path.write_text(kept)
+
+
 def test_a_fresh_clone_with_an_empty_store_makes_the_same_tables(tree):
     tables = tree / "results/tiny/tables"
     before = (tables / "table1.csv").read_bytes(), (tables / "table1.md").read_bytes()
