@@ -2,18 +2,13 @@
 
 import numpy as np
 
-from baselines import MethodOptions
+from baselines import MethodOptions, static
 
 TITLE = "DT-SNN"
 PARENTS = ("static",)
 
-
-class Options(MethodOptions):
-    pass
-
-
-def build(backbone, options: Options):
-    return backbone
+Options = MethodOptions
+build = static.build
 
 
 def loss(output, target, options: Options):
@@ -28,10 +23,7 @@ def loss(output, target, options: Options):
 
 def confidence(logits: np.ndarray) -> np.ndarray:
     """1 - entropy(softmax) / log C, in [0, 1]: [..., C] -> [...]."""
-    log_share = log_softmax(logits)
-    return np.clip(1 + (np.exp(log_share) * log_share).sum(-1) / np.log(logits.shape[-1]), 0, 1)
+    import torch
 
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    entropy = torch.special.entr(torch.from_numpy(logits).softmax(-1)).sum(-1)
+    return (1 - entropy / np.log(logits.shape[-1])).clamp(0, 1).numpy()

@@ -7,16 +7,15 @@ differ in their exit only.
 import numpy as np
 
 from baselines import MethodOptions
-from baselines.dt_snn import log_softmax
 
 TITLE = "SEENN-I"
 PARENTS = ("dt_snn",)
 
-
-class Options(MethodOptions):
-    pass
+Options = MethodOptions
 
 
 def confidence(logits: np.ndarray) -> np.ndarray:
     """The largest softmax, in [1/C, 1]: [..., C] -> [...]."""
-    return np.exp(log_softmax(logits).max(-1))
+    import torch
+
+    return torch.from_numpy(logits).softmax(-1).amax(-1).numpy()

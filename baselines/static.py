@@ -5,9 +5,7 @@ from baselines import MethodOptions
 TITLE = "STATIC"
 PARENTS = (None,)
 
-
-class Options(MethodOptions):
-    pass
+Options = MethodOptions
 
 
 def build(backbone, options: Options):

@@ -8,10 +8,6 @@ from baselines import MethodOptions, static
 TITLE = "STATIC, retrained"
 PARENTS = ("static",)
 
-
-class Options(MethodOptions):
-    pass
-
-
+Options = MethodOptions
 build = static.build
 loss = static.loss

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from baselines import MethodOptions
+from baselines import MethodOptions, static
 
 TITLE = "TET"
 PARENTS = ("static",)
@@ -15,8 +15,7 @@ class Options(MethodOptions):
     weight: float = Field(default=1e-3, ge=0, le=1)
 
 
-def build(backbone, options: Options):
-    return backbone
+build = static.build
 
 
 def loss(output, target, options: Options):

@@ -23,18 +23,10 @@ def bench(scale: str, folder: Path) -> dict:
     load(scale)  # a mistake in the declaration is one line
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".benchmark.{os.getpid()}.json"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:xdist",
-        "--benchmark-only",
-        f"--benchmark-json={partial.resolve()}",
-    ]
+    options = ["-q", "-p", "no:xdist", "--benchmark-only", f"--benchmark-json={partial.resolve()}"]
+    command = [sys.executable, "-m", "pytest", *options, str(ROOT / "tests" / "benchmarks")]
     environment = os.environ | {"ATSNN_BENCH_SCALE": scale}
-    if subprocess.run([*command, str(ROOT / "tests" / "benchmarks")], cwd=ROOT, env=environment).returncode:
+    if subprocess.run(command, cwd=ROOT, env=environment).returncode:
         partial.unlink(missing_ok=True)
         raise UserError("a benchmark failed, see above: mend it and run the stage again")
     found = ratios(json.loads(partial.read_text()))

@@ -22,7 +22,8 @@ HEADINGS = {
 }
 WORDS = ("dataset", "method", "architecture")
 NOTE = (
-    "Architecture: of our network, where there is one. Avg. tokens: tokens computed per block and executed timestep, over the 64 that patch splitting gives. T: timesteps; † those "
+    "Architecture: of our network, where there is one. Avg. tokens: tokens computed per block and executed timestep, over the 64 "
+    "that patch splitting gives. T: timesteps; † those "
     "the network was trained with; a fraction is the mean over images that stop by themselves, with a threshold chosen on "
     "held-out training images. Acc: last epoch, mean ± standard deviation over n seeds, evaluated in float32; best on test: the "
     "epoch that is best on the test set, as the published trainer keeps it, which favours it. Every method but STATIC is trained on "
@@ -62,7 +63,7 @@ def text(pattern: str, value: float | None) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A GitHub table, and the origin of each measured row below it."""
+    """A GitHub table, with the origin and the runs of each row."""
     seen = cells(table)
     lines = ["| " + " | ".join([*(HEADINGS[key] for key in seen), "origin", "runs"]) + " |"]
     lines.append("|" + "---|" * (len(seen.columns) + 2))

@@ -17,13 +17,12 @@ from pipeline import render, tracking
 from pipeline.aggregate import epochs_of, evaluation_files, mark_made, record_of
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.errors import UserError, run_stage
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")  # Okabe and Ito's
+from pipeline.figures import COLOURS
 
 
 def report(campaign: Campaign) -> Path:
     tables = campaign.folder / "tables"
-    for name in ("table1.csv", "savings.csv"):
+    for name in ("table1.csv", "savings.csv", "curves.csv"):
         if not (tables / name).exists():
             raise UserError(f"{tables / name} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
     links, saved = evaluation_files(campaign), pd.read_csv(tables / "savings.csv")
@@ -37,7 +36,7 @@ def report(campaign: Campaign) -> Path:
             savings=saved.to_dict("records"),
             paper_savings=saved.paper_fewer_tokens.notna().any(),
             figures=[figure_facts(campaign, name) for name in campaign.experiment.figures],
-            curves=embedded(curves(campaign)),
+            curves=embedded(draw_curves(pd.read_csv(tables / "curves.csv"))),
             runs=[run_facts(campaign, run) | {"results": links.get(run.id)} for run in campaign.runs],
             evaluations=evaluation_facts(campaign),
             declaration=yaml.safe_dump(
@@ -73,23 +72,22 @@ def figure_facts(campaign: Campaign, name: str) -> dict:
     return {"name": name, "title": numbers["title"], "caption": numbers["caption"], "picture": embedded(path.read_bytes())}
 
 
-def curves(campaign: Campaign) -> bytes:
+def draw_curves(curves: pd.DataFrame) -> bytes:
     """Loss, held-out accuracy and average tokens over epochs, a line per run, a colour per label: a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    labels = list(campaign.experiment.runs)
+    labels = list(curves.label.unique())
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.2 + 0.16 * len(labels) / 4), layout="constrained")
     drawn = set()
-    for run in campaign.runs:
-        epochs = epochs_of(campaign, run)
-        style = {"color": COLOURS[labels.index(run.label) % len(COLOURS)], "label": "" if run.label in drawn else run.label}
-        drawn.add(run.label)
+    for (_, label), run in curves.groupby(["run", "label"], sort=False):
+        style = {"color": COLOURS[labels.index(label) % len(COLOURS)], "label": "" if label in drawn else label}
+        drawn.add(label)
         for axis, key in zip(axes, ("train_loss", "heldout_accuracy", "average_tokens")):
-            points = [(e["epoch"], e["metrics"][key]) for e in epochs if key in e["metrics"]]
-            axis.plot(*zip(*points), marker=".", alpha=0.8, **style)
+            points = run.dropna(subset=key)
+            axis.plot(points.epoch, points[key], marker=".", alpha=0.8, **style)
     for axis, title in zip(axes, ("training loss", "held-out accuracy (%)", "average tokens (share of 64)")):
         axis.set(title=title, xlabel="epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)

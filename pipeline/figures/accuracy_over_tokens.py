@@ -6,11 +6,11 @@ import pandas as pd
 
 from pipeline.campaign import Campaign
 from pipeline.errors import UserError
+from pipeline.figures import COLOURS
 from pipeline.identity import Evaluation
 
 TITLE = "Accuracy over the tokens computed (Fig. 1b)"
 MOST_EVALUATIONS = None
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
 MARKERS = "osD^vPX"
 
 
@@ -65,7 +65,14 @@ def paint(campaign: Campaign, points: pd.DataFrame, path: Path) -> None:
     for axis, name in zip(axes[0], names):
         for method, own in points[points.dataset_title == name].groupby("method", sort=False):
             place = methods.index(method)
-            series(axis, own, COLOURS[place % 7], MARKERS[place % 7], below=place % 2 == 1, timesteps=place == 0)
+            series(
+                axis,
+                own,
+                COLOURS[place % len(COLOURS)],
+                MARKERS[place % len(MARKERS)],
+                below=place % 2 == 1,
+                timesteps=place == 0,
+            )
         axis.set(title=name, xlabel="tokens computed (%)", ylabel="accuracy (%)")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc="lower right")

@@ -26,20 +26,22 @@ def declared() -> tuple[Network, Recipe]:
     return next(iter(experiment.networks.values())), next(iter(experiment.recipes.values()))
 
 
-def built(name, network):
+def built(name, benchmark):
+    """The accelerator, the method's options and network, a batch of images and the recipe."""
+    declared_network, recipe = declared()
     accelerator, _ = open_device("auto", torch.get_num_threads())
     torch.manual_seed(0)
     required = {key: GAMMA for key, field in method(name).Options.model_fields.items() if field.is_required()}
     options = method_options(name, required)
-    return accelerator, options, method(name).build(Spikformer(**network.model_dump()).to(accelerator.device), options)
+    network = method(name).build(Spikformer(**declared_network.model_dump()).to(accelerator.device), options)
+    benchmark.extra_info["images"] = recipe.batch
+    return accelerator, options, network, torch.randn(recipe.batch, 3, 32, 32, device=accelerator.device), recipe
 
 
 @pytest.mark.benchmark(group="training")
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_step(benchmark, name):
-    declared_network, recipe = declared()
-    accelerator, options, network = built(name, declared_network)
-    images = torch.randn(recipe.batch, 3, 32, 32, device=accelerator.device)
+    accelerator, options, network, images, recipe = built(name, benchmark)
     target = torch.eye(10, device=accelerator.device)[torch.arange(recipe.batch) % 10]
     optimizer = optimizer_for(network, recipe.model_dump())
 
@@ -52,7 +54,6 @@ def test_training_step(benchmark, name):
         optimizer.step()
         return loss.item()  # waits for the device
 
-    benchmark.extra_info["images"] = recipe.batch
     first = step()
     assert benchmark.pedantic(step, rounds=5, warmup_rounds=1) < first  # it learns the batch by heart
 
@@ -60,14 +61,11 @@ def test_training_step(benchmark, name):
 @pytest.mark.benchmark(group="inference")
 @pytest.mark.parametrize("name", TRAINED)
 def test_inference(benchmark, name):
-    declared_network, recipe = declared()
-    accelerator, _, network = built(name, declared_network)
-    images = torch.randn(recipe.batch, 3, 32, 32, device=accelerator.device)
+    _, _, network, images, recipe = built(name, benchmark)
     network.eval()
 
     @torch.no_grad()
     def infer():
         return network(images).logits.cpu()
 
-    benchmark.extra_info["images"] = recipe.batch
-    assert benchmark.pedantic(infer, rounds=5, warmup_rounds=1).shape == (declared_network.timesteps, recipe.batch, 10)
+    assert benchmark.pedantic(infer, rounds=5, warmup_rounds=1).shape == (declared()[0].timesteps, recipe.batch, 10)
