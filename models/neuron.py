@@ -1,31 +1,65 @@
 """The spiking neuron, every setting explicit: the one place that touches SpikingJelly.
 
-Dimensions: T timesteps; `...` anything.
+What stands here in plain PyTorch is the reference, and what runs in float64, on a GPU and without a compiler; elsewhere
+`models.fused` computes the same. Dimensions: T timesteps, S timesteps that are given (T, or 1 for all), E channels;
+`shape` anything.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from spikingjelly.activation_based import functional, surrogate
-from torch import Tensor
+from torch import Tensor, nn
+
+from models import fused, kernels
 
 TAU = 2.0  # membrane time constant in timesteps; Spikformer's published code
-SURROGATE = surrogate.Sigmoid(alpha=4.0)  # derivative of the spike in the backward pass
+ALPHA = 4.0  # of the sigmoid whose derivative stands for the spike's in the backward pass
+SURROGATE = surrogate.Sigmoid(alpha=ALPHA)
 
 
-def lif(current: Float[Tensor, "T *shape"], threshold: float = 1.0) -> Float[Tensor, "T *shape"]:
-    """Leaky integrate-and-fire over all timesteps: v <- v + (x - v)/2, a spike where v >= threshold, hard reset to 0.
+def lif(
+    current: Float[Tensor, "T *shape"],
+    threshold: float = 1.0,
+    scale: float = 1.0,
+    membrane: Float[Tensor, "*shape"] | None = None,
+) -> Float[Tensor, "T *shape"]:
+    """Leaky integrate-and-fire over all timesteps, x = scale * current: v <- v + (x - v)/2, a spike where v >= threshold,
+    hard reset to 0.
 
-    The state starts at 0 and ends with the call, so nothing leaks from one batch into the next. The membrane is charged
+    The state starts at 0 and ends with the call, so nothing leaks from one batch into the next; who computes timesteps in
+    several calls (without gradient) gives `membrane`, in `wide`'s dtype, which is then the start and is set to the end. It is charged
     in float32 at least, whatever autocast chose for `current`; spikes (0 or 1) come back in the dtype of `current`.
     No gradient flows through the reset. Source: Zhou et al. 2022 (Spikformer) and its published settings, METHOD of the
     neuron in SpikingJelly (https://github.com/fangwei123456/spikingjelly).
     """
-    charged = wide(current)
-    rest = torch.zeros_like(charged[0])
-    spikes, _, _ = functional.lif_multi_step(
-        charged, rest, TAU, decay_input=True, v_threshold=threshold, v_reset=0.0, surrogate_function=SURROGATE, detach_reset=True
+    if kernels.serve(current):
+        return fused.lif(current, threshold, ALPHA, scale, membrane)
+    charged = wide(current) * scale
+    start = torch.zeros_like(charged[0]) if membrane is None else membrane
+    spikes, end, _ = functional.lif_multi_step(
+        charged, start, TAU, decay_input=True, v_threshold=threshold, v_reset=0.0, surrogate_function=SURROGATE, detach_reset=True
     )
+    if membrane is not None:
+        membrane.copy_(end)
     return spikes.to(current.dtype)
+
+
+def norm_lif(
+    current: Float[Tensor, "S *shape E"],
+    bn: nn.BatchNorm1d,
+    timesteps: int,
+    live: Bool[Tensor, "T *shape"] | None = None,
+    bias: Float[Tensor, " E"] | None = None,
+    membrane: Float[Tensor, "*shape E"] | None = None,
+) -> Float[Tensor, "T *shape E"]:
+    """LIF(BN(current + bias)) at threshold 1. Where the current is given once (S = 1) it is the same at all T, and BN sees
+    T copies of it. A row that is not live receives zero current, so it stays silent and its membrane decays.
+    """
+    if kernels.serve(current):
+        return fused.norm_lif(current, bn, timesteps, ALPHA, live=live, bias=bias, membrane=membrane)
+    current = (current if bias is None else current + bias).expand(timesteps, *current.shape[1:])
+    normalised = bn(current.flatten(0, -2)).unflatten(0, current.shape[:-1])
+    return lif(normalised if live is None else torch.where(live[..., None], normalised, 0), membrane=membrane)
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from models.neuron import lif, wide
+from models import fused, kernels
+from models.neuron import lif, norm_lif, wide
 
 ATTENTION_SCALE = 0.125  # whatever the width: the published constant
 ATTENTION_THRESHOLD = 0.5  # of the neuron after attention; all others fire at 1
@@ -26,18 +27,16 @@ class SpikformerOutput(NamedTuple):
 
 
 class SpikingConv(nn.Module):
-    """LIF(BN(3x3 convolution)): stride 1, padding 1, no bias."""
+    """LIF(BN(3x3 convolution)): stride 1, padding 1, no bias. An input given once (S = 1) is the same at every timestep."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(outputs)
+        self.bn = nn.BatchNorm1d(outputs)  # over rows: channels come last
 
-    def forward(self, x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B H W E"]:
-        return self.fire(self.conv(as_frames(x)), len(x))
-
-    def fire(self, frames: Float[Tensor, "TB E H W"], timesteps: int) -> Float[Tensor, "T B H W E"]:
-        return lif(self.bn(frames).permute(0, 2, 3, 1).unflatten(0, (timesteps, -1)))
+    def forward(self, x: Float[Tensor, "S B H W D"], timesteps: int) -> Float[Tensor, "T B H W E"]:
+        current = self.conv(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return norm_lif(current.unflatten(0, x.shape[:2]), self.bn, timesteps)
 
 
 class SPS(nn.Module):
@@ -53,14 +52,12 @@ class SPS(nn.Module):
         self.image_size = image_size
 
     def forward(self, image: Float[Tensor, "B 3 S S"], timesteps: int) -> Float[Tensor, "T B K D"]:
-        first, *rest = self.stages
-        # The image is the same at every timestep, so its convolution is too; BN still sees all T copies.
-        x = first.fire(first.conv(image.contiguous(memory_format=torch.channels_last)).repeat(timesteps, 1, 1, 1), timesteps)
-        for index, stage in enumerate(rest, start=1):
-            x = stage(x)
+        x = image.permute(0, 2, 3, 1).contiguous()[None]
+        for index, stage in enumerate(self.stages):
+            x = stage(x, timesteps)
             if index in POOLED_STAGES[self.image_size]:
                 x = max_pool(x)
-        return (x + self.position(x)).flatten(2, 3)
+        return (x + self.position(x, timesteps)).flatten(2, 3)
 
 
 class SpikingLinear(nn.Module):
@@ -74,13 +71,12 @@ class SpikingLinear(nn.Module):
     def forward(
         self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K E"]:
-        if live is None:
-            return lif(self.bn(self.linear(x).flatten(0, 2)).unflatten(0, x.shape[:3]))
-        if bn_rows == "all":
-            current = self.bn(self.linear(x).flatten(0, 2)).unflatten(0, x.shape[:3])
-            return lif(torch.where(live[..., None], current, 0))
-        current = self.normalise_few(self.linear(x[live]))
-        return lif(current.new_zeros(*x.shape[:3], current.shape[-1]).index_put((live,), current))
+        if live is not None and bn_rows == "live":
+            current = self.normalise_few(self.linear(x[live]))
+            return lif(current.new_zeros(*x.shape[:3], current.shape[-1]).index_put((live,), current))
+        if kernels.serve(x):  # they add the bias to the norm's shift
+            return norm_lif(F.linear(x, self.linear.weight), self.bn, len(x), live, self.linear.bias)
+        return norm_lif(self.linear(x), self.bn, len(x), live)
 
     def normalise_few(self, rows: Float[Tensor, "R E"]) -> Float[Tensor, "R E"]:
         """BN of however many rows are left: fewer than two have no variance, so they use the running statistics."""
@@ -106,9 +102,7 @@ class SSA(nn.Module):
     def forward(
         self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K D"]:
-        q, k, v = self.qkv(x, live, bn_rows).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)  # [T B N K D/N]
-        attended = (q @ (k.mT @ v)) * ATTENTION_SCALE
-        spikes = lif(attended.transpose(2, 3).flatten(-2), ATTENTION_THRESHOLD)
+        spikes = lif(attention(self.qkv(x, live, bn_rows), self.heads), ATTENTION_THRESHOLD, ATTENTION_SCALE)
         return self.projection(spikes, live, bn_rows)
 
 
@@ -187,11 +181,19 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def as_frames(x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "TB D H W"]:
-    return x.flatten(0, 1).permute(0, 3, 1, 2)
+def attention(qkv: Float[Tensor, "T B K E"], heads: int) -> Float[Tensor, "T B K D"]:
+    """q (k^T v) of each head; q, k and v lie side by side, E = 3 D."""
+    if kernels.serve(qkv):
+        tokens = qkv.shape[2]
+        start = torch.arange(0, qkv.shape[:3].numel() + 1, tokens)
+        return fused.Attention.apply(qkv.flatten(0, 2), start, heads).unflatten(0, qkv.shape[:3])
+    q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 1, 4, 2, 5)  # [T B N K D/N]
+    return (q @ (k.mT @ v)).transpose(2, 3).flatten(-2)
 
 
 def max_pool(x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B h w D"]:
     """3x3, stride 2, padding 1: halves height and width."""
-    pooled = F.max_pool2d(as_frames(x), kernel_size=3, stride=2, padding=1)
+    if kernels.serve(x):
+        return fused.MaxPool.apply(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    pooled = F.max_pool2d(x.flatten(0, 1).permute(0, 3, 1, 2), kernel_size=3, stride=2, padding=1)
     return pooled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])

@@ -1,9 +1,14 @@
 """The device and the arithmetic of a process: what accelerate is asked for."""
 
+import ctypes
+
 import torch
 from accelerate import Accelerator
 
 from pipeline.provenance import processor
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of glibc's malloc.h
 
 
 def resolve_precision(declared: str) -> str:
@@ -18,9 +23,22 @@ def resolve_precision(declared: str) -> str:
 def open_device(declared_precision: str, threads: int) -> tuple[Accelerator, str]:
     """The accelerator of this process and the precision it computes in. One process: several GPUs come with the cluster."""
     torch.set_num_threads(threads)
+    keep_memory()
     precision = resolve_precision(declared_precision)
     mixed = precision if precision in ("bf16", "fp16") else "no"
     return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available()), precision
+
+
+def keep_memory() -> None:
+    """Let freed memory stay with the process, where the C library is glibc.
+
+    By default each large tensor is mapped from the system and given back, and its pages are cleared at every step: in a
+    training on a processor that costs more than its neurons do (`make bench` shows it).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def describe_device(accelerator: Accelerator) -> str:

@@ -18,13 +18,16 @@ def generator(*parts: int | str) -> np.random.Generator:
 
 
 def seed_everything(*parts: int | str) -> None:
-    """Set the global generators (python, numpy, torch), from which timm and torchvision draw."""
+    """Set the global generators (python, numpy, torch's of the processor), from which timm and torchvision draw.
+
+    torch.manual_seed would seed a GPU's too, where nothing is drawn here: without one, each call keeps a stack trace.
+    """
     import torch
 
     key = key_of(*parts)
     random.seed(key)
     np.random.seed(key % 2**32)
-    torch.manual_seed(key)
+    torch.default_generator.manual_seed(key)
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:

@@ -6,8 +6,8 @@ from timm.scheduler import create_scheduler_v2
 
 
 def optimizer_for(model: torch.nn.Module, recipe: dict) -> torch.optim.Optimizer:
-    """AdamW, with weight decay on matrices and kernels only: none on biases and batch norm."""
-    return create_optimizer_v2(model, opt="adamw", lr=recipe["lr"], weight_decay=recipe["weight_decay"])
+    """AdamW, with weight decay on matrices and kernels only: none on biases and batch norm. One kernel for all."""
+    return create_optimizer_v2(model, opt="adamw", lr=recipe["lr"], weight_decay=recipe["weight_decay"], fused=True)
 
 
 def learning_rate_schedule(optimizer: torch.optim.Optimizer, recipe: dict):

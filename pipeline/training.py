@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from models import kernels
 from pipeline import provenance
 from pipeline.augment import TrainingBatches
 from pipeline.build import backbone_for, network_for
@@ -97,6 +98,7 @@ class Trainer:
 
     def provenance(self) -> dict:
         facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": describe_device(self.accelerator)}
+        facts["kernels"] = kernels.describe()
         return facts | {"precision": self.precision, "threads": self.run.threads, "data": self.data.meta}
 
     def train_epoch(self) -> None:
@@ -115,6 +117,7 @@ class Trainer:
         )
         clock = time.monotonic()
         for images, target in bar:
+            position.sums["waiting"] = position.sums.get("waiting", 0.0) + time.monotonic() - clock
             self.step(images.to(self.accelerator.device, self.dtype), target.to(self.accelerator.device, self.dtype))
             position.step += 1
             now = time.monotonic()
@@ -161,6 +164,7 @@ class Trainer:
         metrics = {"train_loss": loss / images, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         metrics |= {"train_ponder": ponder / images} if ponder else {}
         metrics["images_per_second"] = images / position.sums["seconds"]
+        metrics["waiting_for_data"] = position.sums["waiting"] / position.sums["seconds"]
         position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
         self.totals.zero_()
         entry = self.record_epoch(metrics)

@@ -57,7 +57,8 @@ def campaign(**change):
 
 def epochs(made, label):
     entries = read(made.run_folder(made.run(label, 0)) / "record.jsonl")
-    return [{k: v for k, v in e["metrics"].items() if k != "images_per_second"} for e in entries if e["event"] == "epoch"]
+    times = ("images_per_second", "waiting_for_data")
+    return [{k: v for k, v in e["metrics"].items() if k not in times} for e in entries if e["event"] == "epoch"]
 
 
 def test_losses_are_the_golden_ones():
@@ -170,7 +171,8 @@ def test_a_record_says_what_an_at_snn_run_must_say():
     assert [e["epoch"] for e in entries if e["event"] == "epoch"] == [0, 1, 2, 3]
     metrics = entries[3]["metrics"]
     assert set(metrics) == {
-        "train_loss", "train_ponder", "learning_rate", "images_per_second", "heldout_accuracy", "test_accuracy", "average_tokens",
+        "train_loss", "train_ponder", "learning_rate", "images_per_second", "waiting_for_data", "heldout_accuracy",
+        "test_accuracy", "average_tokens",
         "tokens_by_block", "merged_by_block", "halted_by_block",
     }  # fmt: skip
     assert metrics["merged_by_block"] == [5 / 64, 10 / 64]
@@ -179,5 +181,6 @@ def test_a_record_says_what_an_at_snn_run_must_say():
     assert sum(histogram[0]) == 20 * 2 * 59, "images x timesteps x tokens computed in block 1"
     made_with = entries[0]["provenance"]
     assert made_with["precision"] == "float64" and made_with["data"]["source"].startswith("shapes-")
+    assert 0 <= metrics["waiting_for_data"] < 1 and made_with["kernels"]
     assert {"torch", "spikingjelly", "timm"} <= set(made_with["versions"]) and made_with["git"]["commit"]
     assert torch.get_num_threads() == 1
