@@ -5,7 +5,8 @@ C classes. Merged tokens leave the tensor, halted ones stay in it as zero rows t
 Source: Kang et al., AT-SNN: Adaptive Tokens for Vision Transformer on Spiking Neural Network.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -40,7 +41,7 @@ class Trace(NamedTuple):
 class ATSNNOutput(NamedTuple):
     logits: Float[Tensor, "T B C"]
     ponder_loss: Float[Tensor, ""]
-    trace: Trace
+    trace: Trace | None  # None where it was not asked for
 
 
 @dataclass
@@ -64,6 +65,19 @@ class Tokens:
         """The value by original position, 0 where the token is gone."""
         blank = value.new_zeros(*value.shape[:2], tokens)
         return blank.scatter(2, self.position.expand(value.shape), value)
+
+
+@dataclass
+class Past:
+    """What timesteps that were computed in an earlier call leave to later ones, by block."""
+
+    match: dict[int, merging.Match] = field(default_factory=dict)  # Algorithm 1 at t = 1
+    scores: dict[int, Float[Tensor, "B K"]] = field(default_factory=dict)  # summed for Eq. 4
+
+    def keep(self, images: Bool[Tensor, " B"]) -> None:
+        """Forget the other images."""
+        self.match = {l: merging.Match(m.source[images], m.target[:, images], m.found[:, images], m.kept[images]) for l, m in self.match.items()}
+        self.scores = {l: scores[images] for l, scores in self.scores.items()}
 
 
 class ATSNN(nn.Module):
@@ -109,44 +123,68 @@ class ATSNN(nn.Module):
         self.head_norm, self.bn_rows = head_norm, bn_rows
 
     def forward(self, image: Float[Tensor, "B 3 S S"]) -> ATSNNOutput:
-        tokens = Tokens.start(self.backbone.embed(image))
-        initial, depth = tokens.u.shape[2], len(self.backbone.blocks)
-        feature = tokens.u.new_zeros(*tokens.u.shape[:2], tokens.u.shape[-1])
-        halt_block = torch.zeros(tokens.live.shape, dtype=torch.long, device=image.device)
+        return self.adapt(self.backbone.embed(image), self.compute)
+
+    def compute(self, number: int, tokens: Tokens) -> Float[Tensor, "T B K D"]:
+        """Block `number`, from 1, on all rows, with those that are not live masked: before block 1 all are live."""
+        return self.backbone.blocks[number - 1](tokens.u, tokens.live if number > 1 else None, self.bn_rows)
+
+    def adapt(
+        self,
+        u: Float[Tensor, "T B K0 D"],
+        compute: Callable[[int, Tokens], Float[Tensor, "T B K D"]],
+        past: Past | None = None,
+        trace: bool = True,
+    ) -> ATSNNOutput:
+        """Merge, compute, halt and accumulate through all blocks, from the tokens after patch splitting.
+
+        `past` holds what earlier timesteps leave behind, where those given are not all; it is brought up to date.
+        """
+        tokens, initial, depth = Tokens.start(u), u.shape[2], len(self.backbone.blocks)
+        feature = u.new_zeros(*u.shape[:2], u.shape[-1])
+        halt_block = torch.zeros(tokens.live.shape, dtype=torch.long, device=u.device)
         remainder = torch.zeros_like(tokens.n)
         history, present = [], []
-        for number, block in enumerate(self.backbone.blocks, start=1):
+        for number in range(1, depth + 1):
             if merging.merged_per_block(tokens.u.shape[2], self.gamma):
-                tokens = self.merge(tokens)
-            u = block(tokens.u, tokens.live if number > 1 else None, self.bn_rows)
-            tokens, p, halting_here, first = self.halt(tokens, u, last=number == depth)
+                tokens = self.merge(tokens, number, past)
+            u = compute(number, tokens)
+            tokens, p, halting_here, first = self.halt(tokens, u, number, past)
             feature = feature + self.weigh(u, p, initial)
             halt_block = torch.where(tokens.spread(halting_here, initial), number, halt_block)
             remainder = remainder + tokens.spread(torch.where(halting_here, p, 0), initial)
-            executed = tokens.live | halting_here
-            present.append(u.shape[2])
-            history.append([tokens.spread(x, initial).detach() for x in (executed, p, torch.where(executed, first, 0))])
+            if trace:
+                executed = tokens.live | halting_here
+                present.append(u.shape[2])
+                history.append([tokens.spread(x, initial).detach() for x in (executed, p, torch.where(executed, first, 0))])
         survivors = tokens.position
         ponder = halting.ponder_loss(merging.take(halt_block, survivors), merging.take(remainder, survivors))
+        logits = self.backbone.classify(feature)
+        if not trace:
+            return ATSNNOutput(logits, ponder, None)
         executed, p, first = (torch.stack(x) for x in zip(*history))
-        trace = Trace(executed, halt_block, remainder.detach(), p, survivors, first, tuple(present))
-        return ATSNNOutput(self.backbone.classify(feature), ponder, trace)
+        return ATSNNOutput(logits, ponder, Trace(executed, halt_block, remainder.detach(), p, survivors, first, tuple(present)))
 
-    def merge(self, tokens: Tokens) -> Tokens:
+    def merge(self, tokens: Tokens, number: int, past: Past | None) -> Tokens:
         """Algorithm 1: a source's sums are dropped with it, a target keeps its own."""
-        found = merging.match(tokens.u, tokens.live, self.gamma, self.partner)
+        found = merging.match(tokens.u, tokens.live, self.gamma, self.partner, past and past.match.get(number))
+        if past is not None:
+            past.match.setdefault(number, found)
         u, n = (merging.add_sources(x, found) for x in (tokens.u, tokens.n))
         live, score_sum, total = (merging.take(x, found.kept) for x in (tokens.live, tokens.score_sum, tokens.total))
         return Tokens(u, n, live, score_sum, total, tokens.position.gather(1, found.kept))
 
     def halt(
-        self, tokens: Tokens, u: Float[Tensor, "T B K D"], *, last: bool
+        self, tokens: Tokens, u: Float[Tensor, "T B K D"], number: int, past: Past | None
     ) -> tuple[Tokens, Float[Tensor, "T B K"], Bool[Tensor, "T B K"], Float[Tensor, "T B K"]]:
         """Eqs. 3-7 on a block's output u: the tokens for the next block, p, who halts here, and what was scored."""
         first = halting.channel_0(u, tokens.n)
         h = halting.score(first, tokens.live, self.alpha, self.beta)
-        total = halting.halting_sum(tokens.score_sum, h, axes=self.axes, reading=self.reading)
-        here = halting.halts(total, tokens.live, self.epsilon, last=last)
+        earlier = past.scores.get(number, 0.0) if past is not None else 0.0
+        total = halting.halting_sum(tokens.score_sum, h, axes=self.axes, reading=self.reading, earlier=earlier)
+        if past is not None:
+            past.scores[number] = earlier + halting.counted(tokens.score_sum, h, self.reading).sum(0)
+        here = halting.halts(total, tokens.live, self.epsilon, last=number == len(self.backbone.blocks))
         p = halting.probability(h, halting.remainder(tokens.total), tokens.live, here)
         remaining = torch.where(here[..., None], 0, u)
         after = Tokens(

@@ -191,3 +191,11 @@ class Attention(Function):
         gradient = torch.empty_like(qkv)
         call("attention_backward", qkv, above.contiguous(), start, *ctx.sizes, gradient)
         return gradient, None, None
+
+
+def similarity(token: Float[Tensor, "T B K D"], floor: float) -> Float[Tensor, "T B I J"]:
+    """`models.merging.similarity` of even and odd tokens: in float32 where that is exact, else in float64."""
+    token = token.detach().contiguous()
+    like = torch.empty(*token.shape[:2], (token.shape[2] + 1) // 2, token.shape[2] // 2, dtype=torch.float64)
+    call("similarity", token, token.shape[:2].numel(), *token.shape[2:], floor, like)
+    return like

@@ -29,12 +29,23 @@ def require(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} {value!r} is unknown: use one of {', '.join(allowed)}")
 
 
+def counted(before: Float[Tensor, "T B K"], h: Float[Tensor, "T B K"], reading: str) -> Float[Tensor, "T B K"]:
+    """What each timestep adds to the sum over timesteps in Eq. 4: its scores of blocks 1..l, or 1..l-1."""
+    return before + h if reading == "inclusive" else before
+
+
 def halting_sum(
-    before: Float[Tensor, "T B K"], h: Float[Tensor, "T B K"], *, axes: str = "2d", reading: str = "inclusive"
+    before: Float[Tensor, "T B K"],
+    h: Float[Tensor, "T B K"],
+    *,
+    axes: str = "2d",
+    reading: str = "inclusive",
+    earlier: Float[Tensor, "B K"] | float = 0.0,
 ) -> Float[Tensor, "T B K"]:
     """Eq. 4: H(l, t), from `before`, each timestep's own sum of h over blocks 1..l-1, and block l's `h`.
 
-    With axes `2d` sums run over timesteps 1..t too, with `1d` (Fig. 9) over the same timestep only.
+    With axes `2d` sums run over timesteps 1..t too, with `1d` (Fig. 9) over the same timestep only. Where the timesteps
+    given are later ones, `earlier` is what the ones before them `counted`.
 
     Reading: `inclusive` counts block l itself, S(l, t), as ACT and A-ViT do: remainders stay positive.
     Reading: `printed` stops at block l-1, S(l-1, t), as Eq. 4 has it.
@@ -42,12 +53,10 @@ def halting_sum(
     """
     require("axes", axes, AXES)
     require("reading", reading, READINGS)
-    over_time = (lambda x: x.cumsum(0)) if axes == "2d" else (lambda x: x)
-    if reading == "inclusive":
-        return over_time(before + h)
-    if reading == "printed":
-        return over_time(before)
-    return over_time(before) + h
+    total = counted(before, h, reading)
+    if axes == "2d":
+        total = earlier + total.cumsum(0)
+    return total + h if reading == "example" else total
 
 
 def halts(total: Float[Tensor, "T B K"], live: Bool[Tensor, "T B K"], epsilon: float, *, last: bool) -> Bool[Tensor, "T B K"]:

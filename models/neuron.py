@@ -17,6 +17,23 @@ ALPHA = 4.0  # of the sigmoid whose derivative stands for the spike's in the bac
 SURROGATE = surrogate.Sigmoid(alpha=ALPHA)
 
 
+class Membranes:
+    """The state of every neuron between two calls that compute one timestep after another, by the layer it belongs to."""
+
+    def __init__(self):
+        self.state: dict[object, Tensor] = {}
+
+    def of(self, layer: object, current: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
+        """A layer's membranes, at rest before the first timestep."""
+        if layer not in self.state:
+            self.state[layer] = torch.zeros_like(wide(current), memory_format=torch.contiguous_format)
+        return self.state[layer]
+
+    def keep(self, images: Bool[Tensor, " B"]) -> None:
+        """Forget the other images."""
+        self.state = {layer: membrane[images] for layer, membrane in self.state.items()}
+
+
 def lif(
     current: Float[Tensor, "T *shape"],
     threshold: float = 1.0,

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models import fused, kernels
-from models.neuron import lif, norm_lif, wide
+from models.neuron import Membranes, lif, norm_lif, wide
 
 ATTENTION_SCALE = 0.125  # whatever the width: the published constant
 ATTENTION_THRESHOLD = 0.5  # of the neuron after attention; all others fire at 1
@@ -34,9 +34,12 @@ class SpikingConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
         self.bn = nn.BatchNorm1d(outputs)  # over rows: channels come last
 
-    def forward(self, x: Float[Tensor, "S B H W D"], timesteps: int) -> Float[Tensor, "T B H W E"]:
-        current = self.conv(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return norm_lif(current.unflatten(0, x.shape[:2]), self.bn, timesteps)
+    def forward(
+        self, x: Float[Tensor, "S B H W D"], timesteps: int, membranes: Membranes | None = None
+    ) -> Float[Tensor, "T B H W E"]:
+        current = self.conv(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+        membrane = None if membranes is None else membranes.of(self, current[0])
+        return norm_lif(current, self.bn, timesteps, membrane=membrane)
 
 
 class SPS(nn.Module):
@@ -51,13 +54,15 @@ class SPS(nn.Module):
         self.position = SpikingConv(width, width)
         self.image_size = image_size
 
-    def forward(self, image: Float[Tensor, "B 3 S S"], timesteps: int) -> Float[Tensor, "T B K D"]:
+    def forward(
+        self, image: Float[Tensor, "B 3 S S"], timesteps: int, membranes: Membranes | None = None
+    ) -> Float[Tensor, "T B K D"]:
         x = image.permute(0, 2, 3, 1).contiguous()[None]
         for index, stage in enumerate(self.stages):
-            x = stage(x, timesteps)
+            x = stage(x, timesteps, membranes)
             if index in POOLED_STAGES[self.image_size]:
                 x = max_pool(x)
-        return (x + self.position(x, timesteps)).flatten(2, 3)
+        return (x + self.position(x, timesteps, membranes)).flatten(2, 3)
 
 
 class SpikingLinear(nn.Module):
@@ -161,12 +166,17 @@ class Spikformer(nn.Module):
             u = block(u)
         return SpikformerOutput(self.classify(u.mean(dim=2)))
 
-    def embed(self, image: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "T B K D"]:
-        """The tokens after patch splitting, in float32 at least: from here on the residual stream counts spikes."""
+    def embed(
+        self, image: Float[Tensor, "B 3 S S"], timesteps: int | None = None, membranes: Membranes | None = None
+    ) -> Float[Tensor, "T B K D"]:
+        """The tokens after patch splitting, in float32 at least: from here on the residual stream counts spikes.
+
+        Of all timesteps, or of the next ones, where `membranes` keeps the state of those before them.
+        """
         size = self.sps.image_size
         if image.shape[-3:] != (3, size, size):
             raise ValueError(f"images of shape {tuple(image.shape[1:])} given, this network takes (3, {size}, {size})")
-        return wide(self.sps(image, self.timesteps))
+        return wide(self.sps(image, timesteps or self.timesteps, membranes))
 
     def classify(self, feature: Float[Tensor, "T B D"]) -> Float[Tensor, "T B C"]:
         """FC of Eq. 1, outside autocast: eight bits of a bfloat16 logit would tie predictions."""
