@@ -76,7 +76,8 @@ class Past:
 
     def keep(self, images: Bool[Tensor, " B"]) -> None:
         """Forget the other images."""
-        self.match = {l: merging.Match(m.source[images], m.target[:, images], m.found[:, images], m.kept[images]) for l, m in self.match.items()}
+        for l, m in self.match.items():
+            self.match[l] = merging.Match(m.source[images], m.target[:, images], m.found[:, images], m.kept[images])
         self.scores = {l: scores[images] for l, scores in self.scores.items()}
 
 
@@ -186,16 +187,14 @@ class ATSNN(nn.Module):
             past.scores[number] = earlier + halting.counted(tokens.score_sum, h, self.reading).sum(0)
         here = halting.halts(total, tokens.live, self.epsilon, last=number == len(self.backbone.blocks))
         p = halting.probability(h, halting.remainder(tokens.total), tokens.live, here)
-        remaining = torch.where(here[..., None], 0, u)
-        after = Tokens(
-            remaining, torch.where(here, 0, tokens.n), tokens.live & ~here, tokens.score_sum + h, total, tokens.position
-        )
-        return after, p, here, first
+        remaining, n = torch.where(here[..., None], 0, u), torch.where(here, 0, tokens.n)
+        return Tokens(remaining, n, tokens.live & ~here, tokens.score_sum + h, total, tokens.position), p, here, first
 
     def weigh(self, u: Float[Tensor, "T B K D"], p: Float[Tensor, "T B K"], initial: int) -> Float[Tensor, "T B D"]:
         """One block's part of Eq. 8: (1/K^l) sum_k p u, halted tokens counted in K^l, merged sums not divided by n."""
         tokens = u.shape[2] if self.head_norm == "tokens" else initial
-        return (wide(p)[..., None] * u).sum(dim=2) / tokens
+        with torch.autocast(u.device.type, enabled=False):
+            return (wide(p)[:, :, None] @ u).squeeze(2) / tokens
 
 
 def overall_loss(task: Float[Tensor, ""], ponder: Float[Tensor, ""], delta: float = 1e-3) -> Float[Tensor, ""]:

@@ -114,7 +114,8 @@ def fire(
     packed, channels = y.ndim == 2, y.shape[-1]
     neurons = y.shape[1] if index is None else index.shape[1]
     group = grouping(neurons, channels) if index is None else 1
-    spikes = torch.empty_like(y) if packed else (torch.empty if index is None else torch.zeros)(timesteps, *y.shape[1:], dtype=y.dtype)
+    shape = y.shape if packed else (timesteps, *y.shape[1:])
+    spikes = (torch.zeros if index is not None and not packed else torch.empty)(shape, dtype=y.dtype)
     sizes = (timesteps, neurons // group, group * channels, int(not packed and len(y) < timesteps))
     call("lif_forward", y, index, scale.repeat(group), shift.repeat(group), threshold, *sizes, membrane, spikes)
     return spikes

@@ -81,8 +81,8 @@ class Rows:
 
     def __init__(self, live: Bool[Tensor, "T B K"], membranes: Membranes | None = None):
         self.live, self.membranes = live, membranes
-        self.all_live = bool(live.all())
         self.place = live.flatten().nonzero().flatten()
+        self.all_live = len(self.place) == live.numel()
 
     def pack(self, x: Float[Tensor, "T B K E"]) -> Float[Tensor, "R E"]:
         return x.flatten(0, 2) if self.all_live else x.flatten(0, 2).index_select(0, self.place)
@@ -111,7 +111,10 @@ class Rows:
         return self.pack(lif(attended, ATTENTION_THRESHOLD, ATTENTION_SCALE, membrane))
 
     def fire(self, layer: nn.Module, y: Tensor, scale: Tensor, shift: Tensor, threshold: float) -> Float[Tensor, "R E"]:
-        return fused.fire(y, self.index, scale, shift, threshold, len(self.live), self.membrane(layer, y.shape[1], y))
+        membrane = self.membrane(layer, y.shape[1], y)
+        if self.all_live:
+            y = y.unflatten(0, (len(self.live), -1))
+        return fused.fire(y, self.index, scale, shift, threshold, len(self.live), membrane).flatten(0, -2)
 
     def membrane(self, layer: nn.Module, channels: int, like: Tensor) -> Float[Tensor, "B K E"] | None:
         if self.membranes is None:
@@ -124,7 +127,9 @@ class Rows:
         return F.pad(self.live.sum(dim=2).flatten().cumsum(0), (1, 0))
 
     @property
-    def index(self) -> Int[Tensor, "T N"]:
-        """Each token's packed row, -1 where it is not live."""
+    def index(self) -> Int[Tensor, "T N"] | None:
+        """Each token's packed row, -1 where it is not live; None where all are, in their order."""
+        if self.all_live:
+            return None
         live = self.live.flatten(1)
         return torch.where(live, live.flatten().cumsum(0).view_as(live) - 1, -1)
