@@ -7,7 +7,6 @@ from accelerate import Accelerator
 
 from pipeline.provenance import processor
 
-
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of glibc's malloc.h
 
 

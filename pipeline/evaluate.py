@@ -1,4 +1,4 @@
-"""Stage 3: all evaluations of a run's final weights, in float32, and everything that each pass can tell.
+"""Stage 3: all evaluations of a run's final weights, in the arithmetic of its training, and everything that each pass tells.
 
 python -m pipeline.evaluate --scale smoke --run ID writes arrays/<set>.npz and then evals/<set>.json, where <set> names
 the run and its evaluations.
@@ -6,6 +6,7 @@ the run and its evaluations.
 
 import argparse
 import time
+from itertools import islice
 
 import numpy as np
 
@@ -15,8 +16,11 @@ from pipeline.errors import UserError, run_stage
 from pipeline.identity import Evaluation, Run
 from pipeline.record import read_json, replace_json
 
+COMPARED = 5  # batches of test images that are computed in float32 too
+
 
 def evaluate(campaign: Campaign, run: Run) -> dict:
+    from models import kernels
     from pipeline.device import describe_device, open_device
     from pipeline.prepared import Prepared
 
@@ -25,22 +29,28 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
         raise UserError(
             f"run {run.id} is not trained yet: python -m pipeline.train --scale {campaign.experiment.scale} --run {run.id}"
         )
-    accelerator, _ = open_device("float32", run.threads)
+    trained = read_json(done, "weights_sha256", "precision")
+    accelerator, _ = open_device(trained["precision"], run.threads)
     data = Prepared(run.data.folder)
     results, arrays = {}, {}
     for evaluation in campaign.evaluations_of(run):
-        metrics, arrays[evaluation.name] = one_pass(campaign, evaluation, data, accelerator.device)
+        metrics, arrays[evaluation.name] = one_pass(campaign, evaluation, data, accelerator)
         facts = {"id": evaluation.id, "time": round(time.time(), 3), "timesteps": evaluation.timesteps}
         results[evaluation.name] = facts | {"options": evaluation.options, "exits": evaluation.exits, "metrics": metrics}
-    content = {"run": run.id, "weights_sha256": read_json(done, "weights_sha256")["weights_sha256"]}
-    content |= {"device": describe_device(accelerator), "data": data.meta, "evaluations": results}
+    content = {"run": run.id, "weights_sha256": trained["weights_sha256"], "precision": trained["precision"]}
+    content |= {"device": describe_device(accelerator), "kernels": kernels.describe(), "data": data.meta, "evaluations": results}
     save_arrays(campaign.arrays_file(run), arrays)
     replace_json(campaign.results_file(run), content)
     return content
 
 
-def one_pass(campaign: Campaign, evaluation: Evaluation, data, device) -> tuple[dict, dict[str, np.ndarray]]:
-    """The numbers of an evaluation, and the arrays that they can be computed from again."""
+def one_pass(campaign: Campaign, evaluation: Evaluation, data, accelerator) -> tuple[dict, dict[str, np.ndarray]]:
+    """The numbers of an evaluation, and the arrays that they can be computed from again.
+
+    changed_from_float32: the share, in percent, of predictions that differ from float32's, over the first test images.
+    """
+    import torch
+
     from pipeline.build import backbone_for, network_for
     from pipeline.checkpoint import load_weights
     from pipeline.exits import read_exit
@@ -50,11 +60,17 @@ def one_pass(campaign: Campaign, evaluation: Evaluation, data, device) -> tuple[
     run = evaluation.run
     backbone = backbone_for(run, evaluation.timesteps)
     load_weights(campaign.weights_folder(run) / "final.safetensors", backbone, run.id)
-    network = network_for(run.method, evaluation.options, backbone).to(device)
-    test = measure(network, evaluation_batches(data, "test"), device=device)
+    dtype = torch.float64 if run.precision == "float64" else torch.float32
+    network = network_for(run.method, evaluation.options, backbone).to(accelerator.device, dtype)
+    place = {"device": accelerator.device, "dtype": dtype, "arithmetic": accelerator.autocast}
+    test = measure(network, evaluation_batches(data, "test"), **place)
     metrics, arrays = test.summary(), arrays_of(test)
+    if accelerator.mixed_precision != "no":
+        same = measure(network, islice(evaluation_batches(data, "test"), COMPARED), device=accelerator.device)
+        changed = test.means[-1][: len(same.labels)].argmax(-1) != same.means[-1].argmax(-1)
+        metrics["changed_from_float32"] = float(changed.mean() * 100)
     if evaluation.exits:
-        heldout = measure(network, evaluation_batches(data, "heldout"), device=device)
+        heldout = measure(network, evaluation_batches(data, "heldout"), **place)
         metrics["exit"] = {name: read_exit(name, test, heldout) for name in evaluation.exits}
         arrays |= {"heldout_labels": heldout.labels.astype(np.uint16), "heldout_logits": heldout.logits}
     return metrics, arrays

@@ -4,12 +4,16 @@ Dimensions: N images, T timesteps, L blocks, K0 tokens after patch splitting. Lo
 answers every smaller T.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from models.at_snn import ATSNN
+from models.packed import PackedATSNN
 
 BIN = 0.5  # width of the histogram of channel 0, whose values are integers until tokens merge
 
@@ -61,16 +65,30 @@ def per_block(tokens: list[float], executed: list[float]) -> dict:
 
 
 @torch.no_grad()
-def measure(network: torch.nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, device, dtype=torch.float32) -> Measurement:
-    """Run a network in evaluation mode over batches of images and labels; its training mode is restored."""
+def measure(
+    network: torch.nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    device,
+    dtype: torch.dtype = torch.float32,
+    arithmetic: Callable = nullcontext,
+) -> Measurement:
+    """Run a network in evaluation mode over batches of images and labels; its training mode is restored.
+
+    `arithmetic` makes the context that chooses the precision of products, as accelerate's `autocast` does. AT-SNN computes
+    live tokens only.
+    """
     was_training, logits, labels, traces = network.training, [], [], []
     network.eval()
     depth = len(getattr(network, "backbone", network).blocks)
+    adaptive = PackedATSNN(network) if isinstance(network, ATSNN) else None
     for images, target in batches:
-        output = network(images.to(device, dtype))
+        images = images.to(device, dtype)
+        with arithmetic():
+            output = adaptive(images, trace=True) if adaptive else network(images)
         logits.append(output.logits.cpu().numpy())
         labels.append(target.numpy())
-        if hasattr(output, "trace"):
+        if adaptive:
             traces.append(condense(output))
     network.train(was_training)
     told = combine(traces) if traces else {}

@@ -25,7 +25,7 @@ NOTE = (
     "Architecture: of our network, where there is one. Avg. tokens: tokens computed per block and executed timestep, over the 64 "
     "that patch splitting gives. T: timesteps; † those "
     "the network was trained with; a fraction is the mean over images that stop by themselves, with a threshold chosen on "
-    "held-out training images. Acc: last epoch, mean ± standard deviation over n seeds, evaluated in float32; best on test: the "
+    "held-out training images. Acc: last epoch, mean ± standard deviation over n seeds, evaluated in the arithmetic of its training; best on test: the "
     "epoch that is best on the test set, as the published trainer keeps it, which favours it. Every method but STATIC is trained on "
     "from STATIC's weights; STATIC, retrained, has had as much training as they. Paper: Kang et al., Table 1; * re-run by its "
     "authors, ‡ quoted there from other papers. Gap: ours minus the paper's in points, and in standard deviations of ours; blank "

@@ -46,8 +46,8 @@ def publish(campaign: Campaign, run: Run, trainer) -> None:
     replace(folder / "record.jsonl", trainer.record.path.read_text())
     replace(folder / "declaration.yaml", yaml.safe_dump(describe(run), sort_keys=False, allow_unicode=True))
     position = trainer.position
-    done = {"run": run.id, "weights_sha256": sha256(weights), "epochs": position.epoch, "seconds": round(position.seconds, 1)}
-    replace_json(folder / "done.json", done | {"best_on_test": position.best})
+    done = {"run": run.id, "weights_sha256": sha256(weights), "precision": trainer.precision, "epochs": position.epoch}
+    replace_json(folder / "done.json", done | {"seconds": round(position.seconds, 1), "best_on_test": position.best})
     trainer.mirror.live(trainer.record.entries())
 
 

@@ -191,5 +191,6 @@ class Trainer:
         return entry
 
     def measure(self, split: str) -> Measurement:
-        """In float32 whatever training computes in, as the evaluation is."""
-        return measure(self.network, evaluation_batches(self.data, split), device=self.accelerator.device, dtype=self.dtype)
+        """In the arithmetic of the training, as the evaluation is."""
+        place = {"device": self.accelerator.device, "dtype": self.dtype, "arithmetic": self.accelerator.autocast}
+        return measure(self.network, evaluation_batches(self.data, split), **place)
