@@ -16,7 +16,7 @@ from pipeline.errors import UserError, run_stage
 from pipeline.identity import Evaluation, Run
 from pipeline.record import read_json, replace_json
 
-COMPARED = 5  # batches of test images that are computed in float32 too
+COMPARED = 0.02  # share of the batches of test images that are computed in float32 too, at least one batch
 
 
 def evaluate(campaign: Campaign, run: Run) -> dict:
@@ -54,7 +54,7 @@ def one_pass(campaign: Campaign, evaluation: Evaluation, data, accelerator) -> t
     from pipeline.build import backbone_for, network_for
     from pipeline.checkpoint import load_weights
     from pipeline.exits import read_exit
-    from pipeline.inputs import evaluation_batches
+    from pipeline.inputs import BATCH, evaluation_batches
     from pipeline.measure import measure
 
     run = evaluation.run
@@ -63,11 +63,14 @@ def one_pass(campaign: Campaign, evaluation: Evaluation, data, accelerator) -> t
     dtype = torch.float64 if run.precision == "float64" else torch.float32
     network = network_for(run.method, evaluation.options, backbone).to(accelerator.device, dtype)
     place = {"device": accelerator.device, "dtype": dtype, "arithmetic": accelerator.autocast}
+    start = time.monotonic()
     test = measure(network, evaluation_batches(data, "test"), **place)
     metrics, arrays = test.summary(), arrays_of(test)
+    metrics["images_per_second"] = len(test.labels) / (time.monotonic() - start)
     if accelerator.mixed_precision != "no":
-        same = measure(network, islice(evaluation_batches(data, "test"), COMPARED), device=accelerator.device)
-        changed = test.means[-1][: len(same.labels)].argmax(-1) != same.means[-1].argmax(-1)
+        some = islice(evaluation_batches(data, "test"), max(1, int(COMPARED * len(test.labels) / BATCH)))
+        again = measure(network, some, device=accelerator.device)
+        changed = test.means[-1][: len(again.labels)].argmax(-1) != again.means[-1].argmax(-1)
         metrics["changed_from_float32"] = float(changed.mean() * 100)
     if evaluation.exits:
         heldout = measure(network, evaluation_batches(data, "heldout"), **place)

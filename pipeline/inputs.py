@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pipeline.prepared import Prepared
 
+BATCH = 100  # images in evaluation
+
 
 def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     """uint8 [B, 3, S, S] to normalised float32 of the same shape, with the bits of torchvision.transforms.v2."""
@@ -17,7 +19,7 @@ def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     return images.to(torch.float32).mul_(1 / 255).sub_(channel[0]).div_(channel[1])
 
 
-def evaluation_batches(data: Prepared, split: str, size: int = 100) -> Iterator[tuple[Tensor, Tensor]]:
+def evaluation_batches(data: Prepared, split: str, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of a split in order: normalised float32 [B, 3, S, S], labels int64 [B]."""
     part = data.split(split)
     for start in range(0, len(part), size):

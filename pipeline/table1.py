@@ -1,7 +1,7 @@
 """Table 1: the paper's rows and ours, side by side, over the data sets of a declaration.
 
-Ours is the last epoch's accuracy, mean and sample standard deviation over seeds, evaluated in the arithmetic of its training. The gap to the
-paper is left blank unless data set, network, recipe and scale are the paper's.
+Ours is the last epoch's accuracy, mean and sample standard deviation over seeds, evaluated in the arithmetic of its
+training. The gap to the paper is left blank unless data set, network, recipe and scale are the paper's.
 """
 
 import pandas as pd

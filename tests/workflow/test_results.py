@@ -106,13 +106,17 @@ def test_savings_are_one_minus_tokens_times_timesteps(tree):
 
 
 def test_an_evaluation_says_what_the_last_epochs_record_says(tree):
-    """Whatever training computes in, both are measured in float32."""
+    """Both are measured in the arithmetic of the training, and the same kernels."""
     for path in (tree / "results/tiny/evals").glob("*.json"):
         content = json.loads(path.read_text())
         record = (tree / "results/tiny/runs" / content["run"] / "record.jsonl").read_text().splitlines()
         last = [entry for entry in map(json.loads, record) if entry["event"] == "epoch"][-1]
-        name = content["run"].split("-")[0]
-        assert content["evaluations"][name]["metrics"]["accuracy"] == last["metrics"]["test_accuracy"]
+        metrics = content["evaluations"][content["run"].split("-")[0]]["metrics"]
+        assert metrics["accuracy"] == last["metrics"]["test_accuracy"] and metrics["images_per_second"] > 0
+        made = json.loads(record[0])["provenance"]
+        assert (content["precision"], content["kernels"]) == (made["precision"], made["kernels"])
+        assert ("changed_from_float32" in metrics) == (made["precision"] in ("bf16", "fp16"))
+        assert 0 <= metrics.get("changed_from_float32", 0) <= 100
 
 
 def test_the_figure_shows_the_readings(tree):
