@@ -28,15 +28,18 @@ def norm_lif(
     bias: Float[Tensor, " E"] | None = None,
     membrane: Float[Tensor, "*shape E"] | None = None,
 ) -> Float[Tensor, "T *shape E"]:
-    """`models.neuron.norm_lif`. In training the bias has no gradient: the norm's mean takes it out."""
+    """`models.neuron.norm_lif`. In training the bias has no gradient, since the norm's mean takes it out.
+
+    Raises ValueError for a single row in training: it has no variance.
+    """
     scale, shift, mean, deviation = affine(y, bn, timesteps, bias)
     index = None if live is None else live_rows(live)
-    flat = y.flatten(1, -2)
+    flat = y.flatten(1, -2).contiguous()
     if membrane is not None:
         spikes = fire(flat, index, scale, shift, 1.0, timesteps, membrane)
     else:
         settings = (index, timesteps, 1.0, alpha, bn.training)
-        spikes = AffineLIF.apply(flat, bn.weight, bn.bias, scale, shift, mean, deviation, *settings)
+        spikes = AffineLIF.apply(flat, bias, bn.weight, bn.bias, scale, shift, mean, deviation, *settings)
     return spikes.unflatten(1, y.shape[1:-1])
 
 
@@ -54,13 +57,13 @@ def lif(
     if membrane is not None:
         return fire(y, None, factor, none, threshold, len(y), membrane).view(current.shape)
     settings = (None, len(y), threshold, alpha, False)
-    return AffineLIF.apply(y, none, none, factor, none, none, none, *settings).view(current.shape)
+    return AffineLIF.apply(y, None, none, none, factor, none, none, none, *settings).view(current.shape)
 
 
 def live_rows(live: Bool[Tensor, "T *shape"]) -> Int[Tensor, "T N"]:
-    """Where each neuron's row lies among all rows, -1 where it is not live."""
-    rows = live.flatten(1)
-    return torch.where(rows, torch.arange(rows.numel()).view_as(rows), -1)
+    """Where each neuron's row lies among all rows; ~ of it, which is negative, where it is not live."""
+    place = torch.arange(live.numel()).view(len(live), -1)
+    return torch.where(live.flatten(1), place, ~place)
 
 
 @torch.no_grad()
@@ -75,6 +78,8 @@ def affine(
     if bn.training:
         mean, variance = moments(y)
         count = y.numel() // y.shape[-1] * (timesteps // len(y))
+        if count < 2:
+            raise ValueError("one row has no variance: batch norm in training needs more images, tokens or timesteps")
         bn.running_mean.lerp_((mean + added).to(bn.running_mean), bn.momentum)
         bn.running_var.lerp_((variance * (count / (count - 1))).to(bn.running_var), bn.momentum)
         bn.num_batches_tracked += 1
@@ -110,7 +115,7 @@ def fire(
     timesteps: int,
     membrane: Float[Tensor, "*shape E"] | None = None,
 ) -> Float[Tensor, "T N E"] | Float[Tensor, "R E"]:
-    """LIF(scale * y + shift) of all rows, or of those that `index` names, -1 for a row that is not live at that timestep."""
+    """LIF(scale * y + shift) of all rows, or of those that `index` names, negative for one that is not live then."""
     packed, channels = y.ndim == 2, y.shape[-1]
     neurons = y.shape[1] if index is None else index.shape[1]
     group = grouping(neurons, channels) if index is None else 1
@@ -122,19 +127,21 @@ def fire(
 
 
 class AffineLIF(Function):
-    """LIF(scale * y + shift), where scale and shift may follow from y's own moments; `weight` and `bias` are the norm's."""
+    """LIF(scale * y + shift), where scale and shift may follow from y's own moments, and from what is named before them:
+    the layer's bias, and the norm's weight and bias.
+    """
 
     @staticmethod
-    def forward(ctx, y, weight, bias, scale, shift, mean, deviation, index, timesteps, threshold, alpha, own_moments):
+    def forward(ctx, y, added, weight, bias, scale, shift, mean, deviation, index, timesteps, threshold, alpha, own_moments):
         ctx.save_for_backward(y, scale, shift, mean, deviation, index)
-        ctx.settings = timesteps, threshold, alpha, own_moments
+        ctx.settings = timesteps, threshold, alpha, own_moments, added is not None and not own_moments
         return fire(y, index, scale, shift, threshold, timesteps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, above):
         y, scale, shift, mean, deviation, index = ctx.saved_tensors
-        timesteps, threshold, alpha, own_moments = ctx.settings
+        timesteps, threshold, alpha, own_moments, of_added = ctx.settings
         given, neurons, channels = y.shape
         group = grouping(neurons, channels) if index is None else 1
         gradient = torch.empty_like(y) if index is None else torch.zeros_like(y)
@@ -149,7 +156,8 @@ class AffineLIF(Function):
             constant = scale * total / rows - factor * mean
             fit = [x.to(scale).repeat(group) for x in (constant, factor)]
             call("norm_backward", y, rows // group, group * channels, *fit, gradient)
-        return gradient, product.to(scale), total.to(scale), *(None,) * 9
+        added = (scale * total).to(scale) if of_added else None
+        return gradient, added, product.to(scale), total.to(scale), *(None,) * 9
 
 
 class MaxPool(Function):

@@ -3,8 +3,8 @@
 // them, models/fused.py calls them, and the plain code in models/neuron.py and models/spikformer.py says what they compute.
 //
 // Dimensions: T timesteps, N neurons' rows, E channels, contiguous. A row of timestep t and neuron n is t * N + n, or n
-// where all timesteps share a current, or index[t * N + n] where an index is given, which is -1 for a row that is not
-// live: it has no current and no memory. Sums are taken per thread in a fixed order, so their bits depend on the number
+// where all timesteps share a current, or index[t * N + n] where an index is given, which is negative for a row that is not
+// live: it has no current. Sums are taken per thread in a fixed order, so their bits depend on the number
 // of threads only. Charges and sums are in float for bfloat16 and float, in double for double. Vectors are those that GCC
 // and Clang have for every processor.
 #include <algorithm>
@@ -132,7 +132,7 @@ template <class S> void moments(const S* y, int64_t rows, int64_t channels, doub
     Sums<W>::add(sums, result);
 }
 
-// Where the rows of a neuron lie, by timestep: in y, and in what is written; -1 where it is not live.
+// Where the rows of a neuron lie, by timestep: in y, and in what is written; negative where it is not live.
 struct Rows {
     const int64_t* index;
     int64_t neurons;
@@ -175,7 +175,8 @@ void lif_forward(const S* y, Rows rows, const Wide<S>* scale, const Wide<S>* shi
 }
 
 // result: sums by channel of the current's gradient, and of it times (y - mean) / deviation.
-// gradient: of y as far as scale and shift are constants.
+// gradient: of y as far as scale and shift are constants. A row that is not live lies in `above` at ~index: its silent spike
+// has a slope too, which leads to the currents before it.
 template <class S>
 void lif_backward(const S* y, Rows rows, const Wide<S>* scale, const Wide<S>* shift, const Wide<S>* mean, const Wide<S>* rstd,
                   const S* above, Wide<S> threshold, Wide<S> alpha, int64_t T, int64_t E, S* gradient, double* result,
@@ -197,7 +198,7 @@ void lif_backward(const S* y, Rows rows, const Wide<S>* scale, const Wide<S>* sh
                     V v = none, later = none, total = none, product = none;
                     for (int64_t t = 0; t < T; t++) {
                         if (written[t] < 0) {
-                            v *= W(0.5);
+                            charged[t] = v *= W(0.5);
                             continue;
                         }
                         current[t] = get(y + read[t] * E + e, count);
@@ -206,13 +207,11 @@ void lif_backward(const S* y, Rows rows, const Wide<S>* scale, const Wide<S>* sh
                         v = v >= threshold ? none : v;
                     }
                     for (int64_t t = T - 1; t >= 0; t--) {
-                        if (written[t] < 0) {
-                            later *= W(0.5);
-                            continue;
-                        }
-                        const V over = charged[t] - threshold;
-                        const V here = get(above + written[t] * E + e, count) * slope(over, alpha) + (over >= 0 ? none : later);
+                        const bool live = written[t] >= 0;
+                        const V over = charged[t] - threshold, g = get(above + (live ? written[t] : ~written[t]) * E + e, count);
+                        const V here = g * slope(over, alpha) + (over >= 0 ? none : later);
                         later = here * W(0.5);  // of the current, and of the membrane one step before
+                        if (!live) continue;
                         total += later;
                         product += later * (current[t] - m);
                         if (!rows.shared) put<S>(later * a, gradient + written[t] * E + e, count);

@@ -42,9 +42,9 @@ def library() -> tuple[ctypes.CDLL | None, str]:
     if compiler is None:
         return None, "plain PyTorch: no C++ compiler"
     try:
-        version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        version = run(compiler, "--version").splitlines()[0]
         return ctypes.CDLL(str(built(compiler, version))), f"compiled kernels: {version}"
-    except (OSError, IndexError, subprocess.CalledProcessError) as error:
+    except (OSError, IndexError, RuntimeError, subprocess.CalledProcessError) as error:  # RuntimeError: there is no home
         reason = getattr(error, "stderr", None) or str(error)
         return None, f"plain PyTorch: {reason.strip().splitlines()[0] if reason.strip() else 'the kernels were not built'}"
 
@@ -59,9 +59,14 @@ def built(compiler: str, version: str) -> Path:
     if not path.exists():
         cache_folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(partial)], capture_output=True, text=True, check=True)
+        run(compiler, *FLAGS, str(SOURCE), "-o", str(partial))
         os.replace(partial, path)
     return path
+
+
+def run(*words: str) -> str:
+    """What a program prints. Raises CalledProcessError, with what it complains of, where it fails."""
+    return subprocess.run(words, capture_output=True, text=True, errors="replace", check=True).stdout
 
 
 def call(name: str, *arguments: Tensor | float | int | None) -> None:

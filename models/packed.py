@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models import fused, kernels
 from models.at_snn import ATSNN, ATSNNOutput, Past, Tokens
-from models.neuron import Membranes, lif
+from models.neuron import Membranes, lif, wide
 from models.spikformer import ATTENTION_SCALE, ATTENTION_THRESHOLD, Block, SpikingLinear, attention
 
 
@@ -104,7 +104,7 @@ class Rows:
         """LIF(0.125 q k^T v) among the live rows of each image and timestep."""
         if kernels.serve(qkv):
             attended = fused.Attention.apply(qkv, self.start, layer.heads)
-            scale = torch.full(attended.shape[1:], ATTENTION_SCALE)
+            scale = wide(attended.new_full(attended.shape[1:], ATTENTION_SCALE))
             return self.fire(layer, attended, scale, torch.zeros_like(scale), ATTENTION_THRESHOLD)
         attended = attention(self.unpack(qkv), layer.heads)
         membrane = self.membrane(layer, attended.shape[-1], qkv)
