@@ -1,4 +1,4 @@
-"""Norm and neuron, pooling and attention as one pass over memory each, forward and backward, by models/kernels.cpp.
+"""Norm and neuron, pooling and attention as one pass over memory each, forward and backward, by models/native.
 
 They give the numbers of the plain code in models/neuron.py and models/spikformer.py up to the order of sums, and keep less:
 for the gradient only the current before the norm, in the dtype it was computed in.

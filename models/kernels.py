@@ -1,4 +1,4 @@
-"""Builds models/kernels.cpp with the C++ compiler of this machine, once, and calls what is in it.
+"""Builds models/native/kernels.cpp with the C++ compiler of this machine, once, and calls what is in it.
 
 A few seconds the first time; the library is kept in a cache under the digest of its source, compiler and processor.
 Where there is no compiler, or with ATSNN_KERNELS=off, nothing is built and the networks compute in plain PyTorch.
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_suffix(".cpp")
+SOURCE = Path(__file__).parent / "native" / "kernels.cpp"
 COMPILERS = (os.environ.get("CXX"), "c++", "g++", "clang++")
 # The last three let a loop without reductions become vector instructions; none of them reorders a sum.
 FLAGS = "-std=c++17 -O3 -march=native -fopenmp -shared -fPIC -fno-math-errno -fno-trapping-math -fno-signed-zeros".split()
@@ -53,7 +53,8 @@ def built(compiler: str, version: str) -> Path:
     """The library's file, compiled unless an earlier process did; two that compile at once leave the same file."""
     cpu = Path("/proc/cpuinfo")
     flags = next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.exists() else ""
-    key = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, version, platform.machine(), flags)).encode()).hexdigest()[:16]
+    sources = [path.read_bytes() for path in sorted(SOURCE.parent.iterdir()) if path.suffix in (".cpp", ".h")]
+    key = hashlib.sha256(repr((sources, FLAGS, version, platform.machine(), flags)).encode()).hexdigest()[:16]
     cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "at-snn"
     path = cache_folder / f"kernels-{key}.so"
     if not path.exists():
@@ -70,7 +71,7 @@ def run(*words: str) -> str:
 
 
 def call(name: str, *arguments: Tensor | float | int | None) -> None:
-    """A function of kernels.cpp for the dtype of its first tensor, on torch's number of threads.
+    """A function of native/kernels.cpp for the dtype of its first tensor, on torch's number of threads.
 
     Tensors are passed by address, so they must be contiguous; None is a null pointer, a float a double, an int an int64.
     """
