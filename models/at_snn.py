@@ -185,9 +185,11 @@ class ATSNN(nn.Module):
         total = halting.halting_sum(tokens.score_sum, h, axes=self.axes, reading=self.reading, earlier=earlier)
         if past is not None:
             past.scores[number] = earlier + halting.counted(tokens.score_sum, h, self.reading).sum(0)
-        here = halting.halts(total, tokens.live, self.epsilon, last=number == len(self.backbone.blocks))
+        last = number == len(self.backbone.blocks)
+        here = halting.halts(total, tokens.live, self.epsilon, last=last)
         p = halting.probability(h, halting.remainder(tokens.total), tokens.live, here)
-        remaining, n = torch.where(here[..., None], 0, u), torch.where(here, 0, tokens.n)
+        remaining = u if last else torch.where(here[..., None], 0, u)  # nobody reads it after the last block
+        n = torch.where(here, 0, tokens.n)
         return Tokens(remaining, n, tokens.live & ~here, tokens.score_sum + h, total, tokens.position), p, here, first
 
     def weigh(self, u: Float[Tensor, "T B K D"], p: Float[Tensor, "T B K"], initial: int) -> Float[Tensor, "T B D"]:

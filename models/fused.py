@@ -28,7 +28,7 @@ def norm_lif(
     bias: Float[Tensor, " E"] | None = None,
     membrane: Float[Tensor, "*shape E"] | None = None,
 ) -> Float[Tensor, "T *shape E"]:
-    """`models.neuron.norm_lif`. In training the bias has no gradient, since the norm's mean takes it out.
+    """`models.neuron.norm_lif`. In training the gradient of the bias is 0, since the norm's mean takes it out.
 
     Raises ValueError for a single row in training: it has no variance.
     """
@@ -134,7 +134,7 @@ class AffineLIF(Function):
     @staticmethod
     def forward(ctx, y, added, weight, bias, scale, shift, mean, deviation, index, timesteps, threshold, alpha, own_moments):
         ctx.save_for_backward(y, scale, shift, mean, deviation, index)
-        ctx.settings = timesteps, threshold, alpha, own_moments, added is not None and not own_moments
+        ctx.settings = timesteps, threshold, alpha, own_moments, added is not None
         return fire(y, index, scale, shift, threshold, timesteps)
 
     @staticmethod
@@ -156,7 +156,7 @@ class AffineLIF(Function):
             constant = scale * total / rows - factor * mean
             fit = [x.to(scale).repeat(group) for x in (constant, factor)]
             call("norm_backward", y, rows // group, group * channels, *fit, gradient)
-        added = (scale * total).to(scale) if of_added else None
+        added = (scale * total * (not own_moments)).to(scale) if of_added else None
         return gradient, added, product.to(scale), total.to(scale), *(None,) * 9
 
 

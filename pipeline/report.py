@@ -37,6 +37,7 @@ def report(campaign: Campaign) -> Path:
             paper_savings=saved.paper_fewer_tokens.notna().any(),
             figures=[figure_facts(campaign, name) for name in campaign.experiment.figures],
             curves=embedded(draw_curves(pd.read_csv(tables / "curves.csv"))),
+            speed=(campaign.folder / "bench" / "index.html").exists(),
             runs=[run_facts(campaign, run) | {"results": links.get(run.id)} for run in campaign.runs],
             evaluations=evaluation_facts(campaign),
             declaration=yaml.safe_dump(

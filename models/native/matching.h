@@ -9,54 +9,68 @@
 
 namespace {
 
-// dot[i, j] of a[i * row, :] and b[j * row, :], four by four of them in registers
-template <class W> void dots(const W* a, const W* b, int64_t row, int64_t I, int64_t J, int64_t D, W* dot) {
+template <class W, class Count>
+inline void add_products(const W* const (&a)[4], const W* const (&b)[4], int64_t e, Count count, Vector<W> (&sum)[4][4]) {
+    const Vector<W> x[4] = {get(a[0] + e, count), get(a[1] + e, count), get(a[2] + e, count), get(a[3] + e, count)};
+#pragma GCC unroll 4
+    for (int m = 0; m < 4; m++) {
+        const Vector<W> y = get(b[m] + e, count);
+#pragma GCC unroll 4
+        for (int n = 0; n < 4; n++) sum[n][m] += x[n] * y;
+    }
+}
+
+// dot[i, j] of the rows a[i] and b[j], four by four of them in registers
+template <class W> void dots(const std::vector<const W*>& a, const std::vector<const W*>& b, int64_t D, W* dot) {
+    const int64_t I = a.size(), J = b.size();
     for (int64_t i = 0; i < I; i += 4)
         for (int64_t j = 0; j < J; j += 4) {
             Vector<W> sum[4][4] = {};
             const W *from[4], *to[4];
-            for (int n = 0; n < 4; n++) from[n] = a + std::min(i + n, I - 1) * row, to[n] = b + std::min(j + n, J - 1) * row;
-            lanes<W>(D, [=, &sum](int64_t e, auto count) {
-                Vector<W> x[4];
-#pragma GCC unroll 4
-                for (int n = 0; n < 4; n++) x[n] = get(from[n] + e, count);
-#pragma GCC unroll 4
-                for (int m = 0; m < 4; m++) {
-                    const Vector<W> y = get(to[m] + e, count);
-#pragma GCC unroll 4
-                    for (int n = 0; n < 4; n++) sum[n][m] += x[n] * y;
-                }
-            });
-            W part[4][4][LANES<W>];
+            for (int n = 0; n < 4; n++) from[n] = a[std::min(i + n, I - 1)], to[n] = b[std::min(j + n, J - 1)];
+            for (int64_t e = 0; e < D; e += LANES<W>) {
+                const int64_t count = std::min(LANES<W>, D - e);
+                if (count == LANES<W>)
+                    add_products(from, to, e, std::integral_constant<int64_t, LANES<W>>(), sum);
+                else
+                    add_products(from, to, e, count, sum);
+            }
 #pragma GCC unroll 4
             for (int n = 0; n < 4; n++)
 #pragma GCC unroll 4
-                for (int m = 0; m < 4; m++) put<W>(sum[n][m], part[n][m], std::integral_constant<int64_t, LANES<W>>());
-            for (int64_t n = 0; n < std::min<int64_t>(4, I - i); n++)
-                for (int64_t m = 0; m < std::min<int64_t>(4, J - j); m++)
-                    dot[(i + n) * J + j + m] = total(part[n][m]);
+                for (int m = 0; m < 4; m++)
+                    if (i + n < I && j + m < J) dot[(i + n) * J + j + m] = total<W>(sum[n][m]);
         }
 }
 
-// Signed squares of the cosines of K tokens of D channels, the even ones with the odd ones
+template <class W> W squared_norm(const W* row, int64_t D) {
+    Vector<W> squares = {};
+    lanes<W>(D, [=, &squares](int64_t e, auto count) {
+        const Vector<W> x = get(row + e, count);
+        squares += x * x;
+    });
+    return total<W>(squares);
+}
+
+// Signed squares of the cosines of K tokens of D channels, the even ones with the odd ones: 0 for a token that is 0, as all
+// that have halted are, so that those cost nothing.
 template <class W> void signed_squares(const W* token, int64_t K, int64_t D, double floor, double* like) {
-    const int64_t I = (K + 1) / 2, J = K / 2;
-    std::vector<W> dot(I * J), norm(K);
-    dots(token, token + D, 2 * D, I, J, D, dot.data());
+    std::vector<const W*> row[2];
+    std::vector<int64_t> place[2];
+    std::vector<double> norm[2];
     for (int64_t k = 0; k < K; k++) {
-        Vector<W> squares = {};
-        lanes<W>(D, [=, &squares](int64_t e, auto count) {
-            const Vector<W> x = get(token + k * D + e, count);
-            squares += x * x;
-        });
-        W part[LANES<W>];
-        put<W>(squares, part, std::integral_constant<int64_t, LANES<W>>());
-        norm[k] = total(part);
+        const W square = squared_norm(token + k * D, D);
+        if (square == 0) continue;
+        row[k % 2].push_back(token + k * D), place[k % 2].push_back(k / 2), norm[k % 2].push_back(square);
     }
+    const int64_t I = row[0].size(), J = row[1].size();
+    std::vector<W> dot(I * J);
+    dots(row[0], row[1], D, dot.data());
+    std::fill(like, like + (K + 1) / 2 * (K / 2), 0.0);
     for (int64_t i = 0; i < I; i++)
         for (int64_t j = 0; j < J; j++) {
-            const double d = dot[i * J + j], norms = double(norm[2 * i]) * double(norm[2 * j + 1]);
-            like[i * J + j] = d * std::abs(d) / std::max(norms, floor);
+            const double d = dot[i * J + j];
+            like[place[0][i] * (K / 2) + place[1][j]] = d * std::abs(d) / std::max(norm[0][i] * norm[1][j], floor);
         }
 }
 
@@ -69,22 +83,19 @@ template <class W> bool are_small_counts(const W* x, int64_t size, double bound)
         good = value == rounded ? good : Vector<W>{};
         good = (value < W(bound)) & (value > -W(bound)) ? good : Vector<W>{};
     });
-    W part[LANES<W>];
-    put<W>(good, part, std::integral_constant<int64_t, LANES<W>>());
-    return total(part) == LANES<W>;
+    return total<W>(good) == LANES<W>;
 }
 
 // In float where the tokens are counts and all their products add up to less than 2^24, which float holds exactly.
 template <class S> void similarity(const S* token, int64_t segments, int64_t K, int64_t D, double floor, double* like, int threads) {
     split(segments, threads, [=](int64_t first, int64_t last, int) {
-        std::vector<Wide<S>> tokens(K * D);
         for (int64_t n = first; n < last; n++) {
-            load(token + n * K * D, D, K, D, tokens.data());
+            const S *begin = token + n * K * D, *end = begin + K * D;
             double* to = like + n * ((K + 1) / 2) * (K / 2);
-            if (are_small_counts(tokens.data(), K * D, std::sqrt((1 << 24) / double(D))))
-                signed_squares(tokens.data(), K, D, floor, to);
+            if (are_small_counts(begin, K * D, std::sqrt((1 << 24) / double(D))))
+                signed_squares(begin, K, D, floor, to);
             else
-                signed_squares(std::vector<double>(tokens.begin(), tokens.end()).data(), K, D, floor, to);
+                signed_squares(std::vector<double>(begin, end).data(), K, D, floor, to);
         }
     });
 }

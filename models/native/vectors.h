@@ -73,10 +73,18 @@ template <class S> inline void save(const Wide<S>* from, int64_t stride, int64_t
 }
 
 // The sum of a vector's lanes, by halves
-template <class W> inline W total(W* lane) {
-    for (int64_t half = LANES<W> / 2; half; half /= 2)
-        for (int64_t i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+template <class W> inline W total(Vector<W> x) {
+    typedef W Half __attribute__((vector_size(32)));
+    typedef W Quarter __attribute__((vector_size(16)));
+    Half halves[2];
+    std::memcpy(halves, &x, sizeof x);
+    halves[0] += halves[1];
+    Quarter quarters[2];
+    std::memcpy(quarters, &halves[0], sizeof halves[0]);
+    quarters[0] += quarters[1];
+    W sum = 0;
+    for (size_t i = 0; i < sizeof(Quarter) / sizeof(W); i++) sum += quarters[0][i];
+    return sum;
 }
 
 }  // namespace

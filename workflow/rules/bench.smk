@@ -1,8 +1,6 @@
-# Speed of the methods side by side; asked for by name, no part of `all`.
+# Speed; asked for by name, no part of `all`. It names no output: it measures whenever it is asked to, and compares with the
+# files of the last run, which Snakemake would delete before.
 rule bench:
-    output:
-        measured=f"{campaign.folder}/bench/benchmark.json",
-        ratios=f"{campaign.folder}/bench/ratios.json",
     threads: workflow.cores
     shell:
         "{campaign.stage[bench]}"

@@ -1,0 +1,122 @@
+"""What the benchmarks share: the child that measures, and sizes. Without $ATSNN_BENCH_SCALE all networks are tiny."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from models import kernels
+from pipeline.scale import load
+
+SCALE = os.environ.get("ATSNN_BENCH_SCALE")
+EXPERIMENT = load(SCALE or "smoke")
+TINY = {"depth": 1, "width": 16, "heads": 2, "timesteps": 4}
+PAPER = {"depth": 4, "width": 384, "heads": 12, "timesteps": 4}
+NETWORK = PAPER if SCALE else TINY
+GAMMA = 25  # of the methods that merge: the paper's first on CIFAR-10
+THREADS = len(os.sched_getaffinity(0)) if SCALE else 1
+MOST_ROUNDS = 9
+
+
+def batch(size: int) -> int:
+    """A batch as it is measured, or the smallest that runs every path."""
+    return size if SCALE else 2
+
+
+def larger_batches(size: int) -> list[int]:
+    """The batches of throughput: those that fill a GPU too, where there is one."""
+    return [size, *([128, 512] if SCALE and torch.cuda.is_available() else [])]
+
+
+class Child:
+    """A process that measures (tests/benchmarks/child.py)."""
+
+    def __init__(self, environment: dict[str, str]):
+        command = [sys.executable, str(Path(__file__).with_name("child.py"))]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env=os.environ | environment, **pipes)
+
+    def ask(self, asked: dict) -> dict:
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            self.process.wait()
+            raise RuntimeError(f"the child ended while it did {asked or 'a step'}: see its error above")
+        return json.loads(answer)
+
+    def end(self) -> None:
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+class Here:
+    """In place of a child where nothing is measured: the same jobs in the process of the tests."""
+
+    def __init__(self, kernels_on: bool):
+        self.kernels_on, self.step = kernels_on, None
+
+    def ask(self, asked: dict) -> dict:
+        from benchmarks import child, jobs
+
+        with pytest.MonkeyPatch.context() as patch:
+            if not self.kernels_on:
+                patch.setattr(kernels, "serve", lambda tensor: False)
+            if asked:
+                AcceleratorState._reset_state(reset_partial_state=True)
+                self.step, facts = jobs.prepare(asked)
+                return facts
+            self.step()
+            return {"memory_gb": child.peak_gb()}
+
+
+class Children:
+    """At most one child at a time; who asks for the same one again gets it as it is."""
+
+    def __init__(self):
+        self.key, self.child = None, None
+
+    def get(self, key: str, environment: dict[str, str]) -> Child:
+        if self.key != (key, environment) or self.child.process.poll() is not None:
+            self.end()
+            self.key, self.child = (key, environment), Child(environment)
+        return self.child
+
+    def end(self) -> None:
+        if self.child is not None:
+            self.child.end()
+        self.key, self.child = None, None
+
+
+@pytest.fixture(scope="session")
+def children():
+    every = Children()
+    yield every
+    every.end()
+
+
+@pytest.fixture
+def measure(benchmark, children):
+    """Times a job: `own` is the name of a child that shares its memory with no other job, `seconds` what all rounds may take."""
+
+    def measured(group: str, name: str, spec: dict, *, own="shared", compiled=True, least=1, seconds=6.0, **told) -> dict:
+        apart = SCALE or own == "data"
+        child = children.get(own, {} if compiled else {"ATSNN_KERNELS": "off"}) if apart else Here(compiled)
+        facts = child.ask({"threads": THREADS, **spec})
+        clock = time.perf_counter()
+        last = child.ask({})
+        took = time.perf_counter() - clock
+        rounds = min(MOST_ROUNDS, max(least, int(seconds / took))) if SCALE else 1
+        benchmark.group = group
+        last = benchmark.pedantic(child.ask, args=({},), rounds=rounds) or last
+        benchmark.extra_info |= facts | last | {"name": name} | told
+        return facts | last
+
+    return measured

@@ -1,0 +1,272 @@
+"""What a child measures: each job is a function of its specification that gives a step to time and its facts."""
+
+import os
+import tempfile
+from functools import cache, partial
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from reference import random_official_state_dict
+
+from models import kernels, merging
+from models.at_snn import ATSNN
+from models.convert import from_official_spikformer
+from models.neuron import norm_lif
+from models.packed import PackedATSNN
+from models.spikformer import Spikformer
+from pipeline import roofline
+from pipeline.augment import TrainingBatches
+from pipeline.declaration import Recipe
+from pipeline.device import describe_device, open_device
+from pipeline.discovery import method, method_options
+from pipeline.schedule import optimizer_for
+
+BASES = "static", "at_snn", "packed"  # ours; the other is SpikingJelly's
+PASSES = {"train": 3, "infer": 1}  # a backward pass computes twice what the forward does
+
+
+def prepare(spec: dict):
+    """The step of a job and its facts: those of the machine, those of the specification, those of the job itself."""
+    torch.manual_seed(0)
+    if spec.get("as_it_comes"):
+        torch.set_num_threads(spec["threads"])
+        accelerator, precision = Accelerator(cpu=not torch.cuda.is_available()), "float32"
+    else:
+        accelerator, precision = open_device("auto", spec["threads"])
+    step, own = JOBS[spec["job"]](spec, accelerator)
+    facts = {
+        "device": describe_device(accelerator),
+        "dtype": precision,
+        "threads": spec["threads"],
+        "kernels": kernels.describe(),
+    }
+    facts |= {key: spec[key] for key in ("network", "batch") if key in spec}
+    return step, facts | {"images": spec.get("batch", 1)} | own
+
+
+def images_of(spec: dict, accelerator) -> torch.Tensor:
+    return torch.randn(spec["batch"], 3, 32, 32, device=accelerator.device)
+
+
+def build(spec: dict, accelerator, weights: str):
+    """The network of a specification, and how much it computes; `published`: random weights whose neurons fire as trained ones do."""
+    network, kind = spec["network"], spec["kind"]
+    embed, encoder = macs(**network)
+    if kind not in BASES:
+        return spikingjelly(network).to(accelerator.device), {"macs": embed + encoder}
+    if weights == "published":
+        state = published_weights(network["depth"], network["width"])
+        backbone = from_official_spikformer(state, heads=network["heads"], timesteps=network["timesteps"]).float()
+    else:
+        backbone = Spikformer(**network)
+    backbone.to(accelerator.device)
+    if kind == "static":
+        return backbone, {"macs": embed + encoder}
+    model = ATSNN(backbone, gamma=spec["gamma"])
+    share = executed(model, accelerator)
+    return (PackedATSNN(model) if kind == "packed" else model), {"macs": embed + share * encoder, "share": share}
+
+
+@cache
+def macs(**network) -> tuple[int, int]:
+    return roofline.macs(Spikformer(**network))
+
+
+@cache
+def published_weights(depth: int, width: int) -> dict:
+    return random_official_state_dict(depth=depth, width=width, classes=10, seed=1)
+
+
+@torch.no_grad()
+def executed(model: ATSNN, accelerator, images: int = 4) -> float:
+    """The share of the tokens that are computed."""
+    training = model.training
+    with accelerator.autocast():
+        trace = model.eval()(torch.randn(images, 3, 32, 32, device=accelerator.device)).trace
+    model.train(training)
+    return trace.executed.float().mean().item()
+
+
+def spikingjelly(network: dict):
+    """SpikingJelly's Spikformer, reset before every forward as its users do."""
+    from spikingjelly.activation_based import functional
+    from spikingjelly.activation_based.model import spikformer
+
+    if (network["depth"], network["width"], network["heads"], network["timesteps"]) == (4, 384, 12, 4):
+        theirs = spikformer.spikformer_cifar10()
+    else:
+        sizes = {
+            "embed_dims": network["width"],
+            "num_heads": network["heads"],
+            "depths": network["depth"],
+            "T": network["timesteps"],
+        }
+        theirs = spikformer.Spikformer(img_size_h=32, img_size_w=32, patch_size=4, num_classes=10, **sizes)
+    theirs.register_forward_pre_hook(lambda module, _: functional.reset_net(module))
+    return theirs
+
+
+def logits_of(output) -> torch.Tensor:
+    """The mean over timesteps, in float32."""
+    return getattr(output, "logits", output).float().mean(0)
+
+
+def train(spec: dict, accelerator):
+    network, facts = build(spec, accelerator, "initial")
+    images = images_of(spec, accelerator)
+    target = torch.arange(spec["batch"], device=accelerator.device) % 10
+    optimizer = torch.optim.AdamW(network.train().parameters(), lr=5e-4, fused=True)
+
+    def step():
+        with accelerator.autocast():
+            logits = logits_of(network(images))
+        loss = torch.nn.functional.cross_entropy(logits, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step, facts | {"passes": PASSES["train"]}
+
+
+def infer(spec: dict, accelerator):
+    network, facts = build(spec, accelerator, "published")
+    network.eval()
+    images = images_of(spec, accelerator)
+
+    @torch.no_grad()
+    def step():
+        with accelerator.autocast():
+            logits_of(network(images))
+
+    return step, facts | {"passes": PASSES["infer"]}
+
+
+def method_step(spec: dict, accelerator):
+    """A training step or an inference of a method of baselines/, with the scale's recipe and the gamma given where it needs one."""
+    name, recipe = spec["method"], spec["recipe"]
+    required = {key: spec["gamma"] for key, field in method(name).Options.model_fields.items() if field.is_required()}
+    options = method_options(name, required)
+    network = method(name).build(Spikformer(**spec["network"]).to(accelerator.device), options)
+    images = images_of(spec, accelerator)
+    target = torch.eye(10, device=accelerator.device)[torch.arange(spec["batch"]) % 10]
+    optimizer = optimizer_for(network, recipe)
+
+    def train_step():
+        with accelerator.autocast():
+            output = network(images)
+        loss = method(name).loss(output, target, options)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def infer_step():
+        with accelerator.autocast():
+            network(images)
+
+    network.train(spec["training"])
+    return (train_step if spec["training"] else infer_step), {}
+
+
+def encoder(spec: dict, accelerator):
+    """The blocks alone (`whole` false) or all of a network whose tokens are merged and halted; gamma None: STATIC."""
+    network, _ = build(spec | {"kind": "static"}, accelerator, "published")
+    images = images_of(spec, accelerator)
+    with torch.no_grad(), accelerator.autocast():
+        u = network.embed(images)
+        if spec["gamma"] is None:
+            share, blocks = 1.0, partial(static_blocks, network, u)
+        else:
+            network = PackedATSNN(ATSNN(network, **{key: spec[key] for key in ("gamma", "alpha", "beta")}))
+            model, compute = network.model, network.compute
+            share = model.adapt(u, compute).trace.executed.float().mean().item()
+            blocks = partial(model.adapt, u, compute, trace=False)
+
+    @torch.no_grad()
+    def step():
+        with accelerator.autocast():
+            network(images) if spec["whole"] else blocks()
+
+    return step, {"share": share}
+
+
+def static_blocks(network: Spikformer, u: torch.Tensor) -> torch.Tensor:
+    """What follows patch splitting, where no token is merged or halted."""
+    for block in network.blocks:
+        u = block(u)
+    return network.classify(u.mean(dim=2))
+
+
+def merge(spec: dict, accelerator):
+    """Matching and adding of one block, with the kernels or without (the child's environment says which)."""
+    width = spec["network"]["width"]
+    u = torch.randint(0, 4, (4, spec["batch"], 64, width), device=accelerator.device).float()
+    live = torch.ones(u.shape[:3], dtype=torch.bool, device=accelerator.device)
+
+    def step():
+        merging.add_sources(u, merging.match(u, live, spec["gamma"]))
+
+    return step, {}
+
+
+def lif(spec: dict, accelerator):
+    """Batch norm and neuron of a hidden layer, forward, or forward and backward."""
+    width = 4 * spec["network"]["width"]
+    bn = torch.nn.BatchNorm1d(width).to(accelerator.device)
+    dtype = torch.bfloat16 if spec["dtype"] == "bf16" else torch.float32
+    current = torch.randn(4, spec["batch"] * 64, width, device=accelerator.device).to(dtype).requires_grad_(spec["backward"])
+    above = torch.randn_like(current)
+
+    def step():
+        with torch.set_grad_enabled(spec["backward"]):
+            spikes = norm_lif(current, bn, 4)
+        if spec["backward"]:
+            spikes.backward(above)
+
+    return step, {"dtype": spec["dtype"]}
+
+
+class RandomImages:
+    """As many images as the recipe's batches need, of noise."""
+
+    meta = {"mean": [0.5] * 3, "std": [0.2] * 3, "classes": 10}
+
+    def __init__(self, images: int):
+        draw = np.random.default_rng(0)
+        self.images = draw.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
+        self.labels = draw.integers(0, 10, images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def split(self, name: str) -> "RandomImages":
+        return self
+
+
+def data(spec: dict, accelerator):
+    """Batches of a recipe on one core."""
+    recipe = Recipe(**spec["recipe"]).model_dump()
+    batches = TrainingBatches(RandomImages(max(spec["batch"] * 4, 512)), recipe | {"batch": spec["batch"]}, seed=0)
+    places = iter((0, step % batches.steps) for step in range(10**6))
+    return lambda: batches[next(places)], {"dtype": "uint8 to float32"}
+
+
+def build_kernels(spec: dict, accelerator):
+    """The kernels compiled as if for the first time."""
+
+    def step():
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["XDG_CACHE_HOME"] = folder
+            kernels.library.__wrapped__()
+
+    return step, {}
+
+
+def rate(spec: dict, accelerator):
+    """One operation of pipeline.roofline, to find what this machine can do at most."""
+    step, work = roofline.OPERATIONS[spec["operation"]](spec["dtype"], accelerator.device, spec["shrink"])
+    return step, {"dtype": spec["dtype"], "work": work}
+
+
+JOBS = {function.__name__: function for function in (train, infer, method_step, encoder, merge, lif, data, build_kernels, rate)}

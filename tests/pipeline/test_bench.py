@@ -1,0 +1,102 @@
+import copy
+
+import pytest
+
+from pipeline import bench, bench_page, roofline
+
+
+def one(group, name, seconds, reference=None, iqr=0.0, **info):
+    stats = {"median": seconds, "iqr": iqr * seconds, "rounds": 5}
+    facts = {"name": name, "images": 1, "reference": reference, "threads": 2, "device": "a processor", "kernels": "none"}
+    return {"group": group, "stats": stats, "extra_info": facts | info}
+
+
+def step(group, name, seconds, macs=10**9, **info):
+    network = {"depth": 4, "width": 384, "heads": 12, "timesteps": 4}
+    facts = {"images": 32, "batch": 32, "dtype": "bf16", "passes": 3 if group == "train" else 1, "network": network}
+    return one(group, name, seconds, "SpikingJelly", **facts | {"memory_gb": 2.0, "macs": macs} | info)
+
+
+def made_up():
+    """A run on a machine whose products do 100, 200 and 300 GFLOP/s."""
+    run = [one("rates", f"p{gflops}", 1.0, dtype="bf16", operation=f"p{gflops}", work=gflops * 1e9) for gflops in (100, 200, 300)]
+    run += [one("rates", "copy", 1.0, dtype="bf16", operation="copy", work=50e9)]
+    run += [step("train", "SpikingJelly", 8.0, memory_gb=6.0, dtype="float32"), step("train", "STATIC", 2.0)]
+    run += [one("packed, encoder", "STATIC", 1.0, "STATIC", share=1.0), one("packed, encoder", "half", 0.6, "STATIC", share=0.5)]
+    run += [one("packed, network", "STATIC", 2.0, "STATIC", share=1.0), one("packed, network", "half", 1.6, "STATIC", share=0.5)]
+    run += [one("data", "the paper's recipe", 3.0, images=128)]
+    for job in ("infer", "train"):
+        for kind in ("static", "at_snn"):
+            for batch in (8, 64):
+                facts = {"kind": kind, "batch": batch, "images": batch, "network": {"timesteps": 4, "width": 384}}
+                run.append(one(f"cost, {job}", f"{kind} {batch}", batch / 10, "static 8", **facts))
+    return run
+
+
+def test_multiply_accumulates_are_those_counted_by_hand():
+    from models.spikformer import Spikformer
+
+    embed, encoder = roofline.macs(Spikformer(depth=2, width=16, heads=2, classes=10, timesteps=3))
+    first, later = 32 * 32 * 9 * 3 * 2, 32 * 32 * 9 * (2 * 4 + 4 * 8)  # 3 -> 2 once, then 2 -> 4 -> 8 at every timestep
+    pooled = 16 * 16 * 9 * 8 * 16 + 8 * 8 * 9 * 16 * 16
+    assert embed == first + 3 * (later + pooled)
+    linear = 64 * (16 * 48 + 16 * 16 + 2 * 16 * 64)
+    attention = 2 * (2 * 64 * 8 * 8)  # two heads: k^T v, then q times it
+    assert encoder == 3 * (2 * (linear + attention) + 16 * 10)
+
+
+def test_the_limit_is_the_median_rate_over_the_work_of_an_image():
+    assert roofline.rates(made_up()) == {"bf16": {"p100": 100, "p200": 200, "p300": 300, "copy": 50}}
+    assert roofline.peak(roofline.rates(made_up())["bf16"]) == 200
+    assert roofline.limit(10**9, 3, 200) == pytest.approx(200 / 6)  # 2 operations per multiply-accumulate
+
+
+def test_ratios_are_above_one_where_faster_and_where_more_is_held():
+    told = bench.summarise(made_up())
+    assert told["speed"]["train"] == {"SpikingJelly": 1, "STATIC": 4}
+    assert told["memory"]["train"]["STATIC"] == pytest.approx(1 / 3)
+    assert told["share_of_limit"]["train"] == {"STATIC": pytest.approx(16 / (200 / 6))}  # no rate of float32 was measured
+    assert told["over_share"] == {"STATIC": 1, "half": pytest.approx(1.2)}
+    prepared, computed = 3 / 128, 2 / 32
+    assert told["waiting"] == {"the paper's recipe": pytest.approx(prepared / (prepared + computed))}
+    assert bench.rounded({"a": {"b": 1.23456}}) == {"a": {"b": 1.23}}
+
+
+@pytest.mark.parametrize("slower,iqr,lines", [(1.1, 0.0, 0), (1.3, 0.0, 1), (1.3, 0.1, 0), (2.0, 0.1, 1)])
+def test_what_got_slower_than_noise_explains_is_one_line(slower, iqr, lines):
+    before, now = made_up(), made_up()
+    index = next(i for i, x in enumerate(now) if x["extra_info"]["name"] == "STATIC" and x["group"] == "train")
+    now[index]["stats"] |= {"median": 2.0 * slower, "iqr": iqr * 2.0 * slower}
+    found = bench.compare(now, before)
+    assert len(found) == lines and all("train: STATIC" in line for line in found)
+    assert not bench.compare(before, now)  # faster is fine
+
+
+def test_another_device_or_no_run_before_is_not_compared():
+    now, other = made_up(), copy.deepcopy(made_up())
+    for x in other:
+        x["extra_info"]["device"] = "another"
+        x["stats"]["median"] /= 10 if x["extra_info"]["name"] == "STATIC" else 1
+    assert bench.compare(now, other) == [] and bench.compare(now, []) == []
+
+
+def test_a_last_run_of_another_form_is_none(tmp_path):
+    file = tmp_path / "benchmark.json"
+    assert bench.readable(file) == []
+    file.write_text('{"benchmarks": [{"group": "training", "stats": {"median": 1}, "extra_info": {}}]}')
+    assert bench.readable(file) == []
+
+
+def test_the_page_holds_the_numbers_and_the_figure(tmp_path):
+    run = made_up()
+    page = bench_page.write(tmp_path, "smoke", bench.summarise(run), run, ["slower: train: STATIC"]).read_text()
+    for told in (
+        "a processor",
+        '<td class="number">200</td>',
+        "slower: train: STATIC",
+        "SpikingJelly",
+        "1.200",
+        "data:image/png",
+    ):
+        assert told in page
+    assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
