@@ -12,7 +12,7 @@ SETTINGS = [{"gamma": None}]
 SETTINGS += [{"gamma": gamma, **NEVER} for gamma in (0, 3, 5, 10, GAMMA, 32)]
 HALTING = [
     {"gamma": gamma, "alpha": 5.0, "beta": beta}
-    for gamma, beta in ((0, -10), (5, -10), (10, -10), (GAMMA, -10), (0, -4), (10, -4))
+    for gamma, beta in ((0, -10.0), (5, -10.0), (10, -10.0), (GAMMA, -10.0), (0, -4.0), (10, -4.0))
 ]
 DTYPES = sorted({resolve_precision("auto"), "float32"})
 STATIC, PLAIN = "STATIC", "plain PyTorch"
