@@ -64,7 +64,7 @@ def row_of(one: dict, group: str, summary: dict) -> dict:
     }
     row["limit"] = summary["share_of_limit"].get(group, {}).get(info["name"])
     row["memory"] = info.get("memory_gb")
-    row["setting"] = ", ".join(str(info[key]) for key in ("dtype", "batch") if key in info)
+    row["setting"] = ", ".join(str(x) for x in (info.get("dtype"), "batch" in info and f"batch {info['batch']}") if x)
     return row | {"rounds": one["stats"]["rounds"]}
 
 

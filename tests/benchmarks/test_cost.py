@@ -19,4 +19,4 @@ def test_cost(measure, job, kind, point):
     place = f"T = {point['timesteps']}, batch {point['batch']}, width {point['width']}"
     reference = f"STATIC, T = {BASE['timesteps']}, batch {BASE['batch']}, width {BASE['width']}"
     name = f"{'STATIC' if kind == 'static' else 'AT-SNN'}, {place}"
-    measure(f"cost, {job}", name, spec, own="cost", seconds=0.6, least=1, kind=kind, reference=reference)
+    measure(f"cost, {job}", name, spec, own="cost", seconds=1.0, least=2, kind=kind, reference=reference)
