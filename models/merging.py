@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from models import fused, kernels
+from models.neuron import wide
 
 PARTNERS = ("per_timestep", "fixed")
 NORM_FLOOR = 1e-24  # of |a|^2 |b|^2, so that a zero token has similarity 0
@@ -59,7 +60,7 @@ def match(
     source whose target of t = 1 is halted at t, or that had none, is lost at t.
     """
     served = kernels.serve(token)
-    like = fused.similarity(token, NORM_FLOOR) if served else similarity(token[:, :, 0::2], token[:, :, 1::2])
+    like = fused.similarity(wide(token), NORM_FLOOR) if served else similarity(token[:, :, 0::2], token[:, :, 1::2])
     like = like.masked_fill(~live[:, :, None, 1::2], -torch.inf)
     best, choice = like.max(dim=-1)  # the first of equal maxima
     if first is None:

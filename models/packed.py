@@ -28,10 +28,15 @@ class EarlyOutput(NamedTuple):
 
 
 class PackedATSNN(nn.Module):
-    """An AT-SNN network in evaluation mode, without gradient. `model` keeps its weights and options; both share them."""
+    """An AT-SNN network in evaluation mode, without gradient. `model` keeps its weights and options; both share them.
+
+    Raises ValueError for blocks that are not Spikformer's.
+    """
 
     def __init__(self, model: ATSNN):
         super().__init__()
+        if not all(type(block) is Block for block in model.backbone.blocks):
+            raise ValueError("PackedATSNN computes the blocks of models.spikformer only: use the masked model for others")
         self.model = model.eval()
 
     @torch.no_grad()

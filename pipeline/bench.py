@@ -68,7 +68,7 @@ def readable(path: Path) -> list[dict]:
         found = json.loads(path.read_text())["benchmarks"]
         summarise(found)
         return found
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 

@@ -191,7 +191,9 @@ class Campaign:
         return [str(path) for path in (*records, *map(self.results_file, self.measured_runs))]
 
     def products(self) -> list[str]:
-        return [str(self.made_from(product)) for product in ("tables", *self.experiment.figures)]
+        speed = self.folder / "bench" / "index.html"  # measured where it was asked for
+        made = [self.made_from(product) for product in ("tables", *self.experiment.figures)]
+        return [str(path) for path in (*made, *([speed] if speed.exists() else []))]
 
     @property
     def stage(self) -> dict[str, str]:

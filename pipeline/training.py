@@ -76,25 +76,28 @@ class Trainer:
             self.totals
         )
         complete = self.position.epoch == self.epochs
+        self.say(f"computes in {self.precision}, {kernels.describe()}")
         if not self.position.record:
             self.record.append("start", run=self.run.id, provenance=self.provenance())
             if self.run.parent:
                 self.record_epoch({})
         elif not complete:
-            self.same_precision(self.record.entries()[0]["provenance"]["precision"])
+            self.same_arithmetic(self.record.entries()[0]["provenance"])
             self.record.append("resume", at_epoch=self.position.epoch, at_step=self.position.step, provenance=self.provenance())
             self.say(f"goes on at epoch {self.position.epoch}, step {self.position.step}")
         self.mirror = run_mirror(self.campaign, self.run, self.record.entries()[0])
         self.mirror.live(self.record.entries())
         self.saved_at = time.monotonic()
 
-    def same_precision(self, before: str) -> None:
-        """`auto` may mean something else on another machine; a run stays in one precision."""
-        if before != self.precision:
-            raise UserError(
-                f"run {self.run.id} was trained in {before} so far, this machine computes in {self.precision}: "
-                f"go on where it began, or delete {self.folder} to train it here from the start"
-            )
+    def same_arithmetic(self, before: dict) -> None:
+        """`auto` may mean something else on another machine, and a compiler be gone; a run stays as it began."""
+        kind = {"was": before["kernels"].split(":")[0], "is": kernels.describe().split(":")[0]}
+        for was, now in ((before["precision"], self.precision), (kind["was"], kind["is"])):
+            if was != now:
+                raise UserError(
+                    f"run {self.run.id} was trained in {was} so far, this machine computes in {now}: "
+                    f"go on where it began, or delete {self.folder} to train it here from the start"
+                )
 
     def provenance(self) -> dict:
         facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": describe_device(self.accelerator)}

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from functools import cache, partial
+from unittest import mock
 
 import numpy as np
 import torch
@@ -257,8 +258,8 @@ def build_kernels(spec: dict, accelerator):
 
     def step():
         with tempfile.TemporaryDirectory() as folder:
-            os.environ["XDG_CACHE_HOME"] = folder
-            kernels.library.__wrapped__()
+            with mock.patch.dict(os.environ, XDG_CACHE_HOME=folder):
+                kernels.library.__wrapped__()
 
     return step, {}
 
