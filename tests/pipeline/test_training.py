@@ -138,6 +138,19 @@ def test_a_run_stays_in_one_precision(monkeypatch):
         train(made, run)
 
 
+def test_a_run_stays_with_the_kernels_it_began_with(monkeypatch):
+    made = campaign()
+    run = made.run("static", 0)
+    with monkeypatch.context() as cut:
+        cut.setattr(training.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        cut.setattr(training.kernels, "describe", lambda: "compiled kernels: c++ 12")
+        with pytest.raises(KeyboardInterrupt):
+            train(made, run)
+    monkeypatch.setattr(training.kernels, "describe", lambda: "plain PyTorch: no C++ compiler")
+    with pytest.raises(UserError, match="was trained in compiled kernels so far, this machine computes in plain PyTorch"):
+        train(made, run)
+
+
 def test_a_batch_larger_than_the_data_is_refused():
     made = campaign(recipes={"short": {"epochs": 1, "batch": 128}})
     with pytest.raises(UserError, match="a batch of 128 is larger than the 64 training images"):
