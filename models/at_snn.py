@@ -26,7 +26,8 @@ class Trace(NamedTuple):
     executed: live after block l's merge, so computed by block l. halt_block: 1..L, 0 where a merge removed the token
     before it halted. remainder and probability: 0 where nothing was executed. survivors: positions that no merge
     removed, ascending, halted ones included. channel_0: what Eq. 3 scored, u_0 / n, 0 where nothing was executed.
-    tokens: K^l, those that merging has left in block l, halted ones included.
+    tokens: K^l, those that merging has left in block l, halted ones included. merge_block: the block, 1..L, whose merge
+    took the token away, the same at every t; 0 where none did.
     """
 
     executed: Bool[Tensor, "L T B K0"]
@@ -36,6 +37,7 @@ class Trace(NamedTuple):
     survivors: Int[Tensor, "B KL"]
     channel_0: Float[Tensor, "L T B K0"]
     tokens: tuple[int, ...]
+    merge_block: Int[Tensor, "B K0"]
 
 
 class ATSNNOutput(NamedTuple):
@@ -145,7 +147,7 @@ class ATSNN(nn.Module):
         feature = u.new_zeros(*u.shape[:2], u.shape[-1])
         halt_block = torch.zeros(tokens.live.shape, dtype=torch.long, device=u.device)
         remainder = torch.zeros_like(tokens.n)
-        history, present = [], []
+        history, present, places = [], [], []
         for number in range(1, depth + 1):
             if merging.merged_per_block(tokens.u.shape[2], self.gamma):
                 tokens = self.merge(tokens, number, past)
@@ -157,6 +159,7 @@ class ATSNN(nn.Module):
             if trace:
                 executed = tokens.live | halting_here
                 present.append(u.shape[2])
+                places.append(tokens.position)
                 history.append([tokens.spread(x, initial).detach() for x in (executed, p, torch.where(executed, first, 0))])
         survivors = tokens.position
         ponder = halting.ponder_loss(merging.take(halt_block, survivors), merging.take(remainder, survivors))
@@ -164,7 +167,9 @@ class ATSNN(nn.Module):
         if not trace:
             return ATSNNOutput(logits, ponder, None)
         executed, p, first = (torch.stack(x) for x in zip(*history))
-        return ATSNNOutput(logits, ponder, Trace(executed, halt_block, remainder.detach(), p, survivors, first, tuple(present)))
+        merged = merging.removed_in(places, initial)
+        told = Trace(executed, halt_block, remainder.detach(), p, survivors, first, tuple(present), merged)
+        return ATSNNOutput(logits, ponder, told)
 
     def merge(self, tokens: Tokens, number: int, past: Past | None) -> Tokens:
         """Algorithm 1: a source's sums are dropped with it, a target keeps its own."""

@@ -1,19 +1,62 @@
-"""Published Spikformer checkpoints into `models.spikformer.Spikformer`.
+"""Published checkpoints into the networks of `models.spikformer` and `models.spikingformer`.
 
-Format: github.com/ZK-Zhou/spikformer, `cifar10/model.py`. There q, k and v are three layers, here one of three times the
-width; everything else is a change of names.
+Formats: `cifar10/model.py` of github.com/ZK-Zhou/spikformer and of github.com/zhouchenlin2096/Spikingformer. There q, k and v
+are three layers, here one of three times the width; Spikingformer's linear layers are convolutions of kernel size 1 there,
+whose weights end in dimensions of size 1; everything else is a change of names.
 """
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from models.neuron import wide
-from models.spikformer import Spikformer
+from models.spikformer import Spikformer, SpikingTransformer
+from models.spikingformer import Spikingformer
 
-PARTS_OF_BN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+class Layers(NamedTuple):
+    """The published layers that one of ours is made of, in order, with `{}` for the kind of part: a norm or the layer itself."""
+
+    names: tuple[str, ...]
+    kind: str = "conv"  # what the layer itself is called; a norm is "bn"
+    ones: int = 0  # dimensions of size 1 that its published weight has at the end
+
+
+class Format(NamedTuple):
+    title: str
+    network: type[SpikingTransformer]
+    last_conv: str  # a weight with as many rows as the network is wide
+    splitting: dict[str, Layers]
+    block: dict[str, Layers]  # within each block
+
+
+SPIKFORMER = Format(
+    "Spikformer",
+    Spikformer,
+    "patch_embed.proj_conv3.weight",
+    {f"stages.{i}": Layers((f"proj_{{}}{i or ''}",)) for i in range(4)} | {"position": Layers(("rpe_{}",))},
+    {
+        "attention.qkv": Layers(("attn.q_{}", "attn.k_{}", "attn.v_{}"), "linear"),
+        "attention.projection": Layers(("attn.proj_{}",), "linear"),
+        "mlp.hidden": Layers(("mlp.fc1_{}",), "linear"),
+        "mlp.output": Layers(("mlp.fc2_{}",), "linear"),
+    },
+)
+SPIKINGFORMER = Format(
+    "Spikingformer",
+    Spikingformer,
+    "patch_embed.block4_conv.weight",
+    {f"stages.{i}": Layers((f"block{i}_{{}}",)) for i in range(4)} | {"output": Layers(("block4_{}",))},
+    {
+        "attention.qkv": Layers(("attn.q_{}", "attn.k_{}", "attn.v_{}"), ones=1),
+        "attention.projection": Layers(("attn.proj_{}",), ones=1),
+        "mlp.hidden": Layers(("mlp.mlp1_{}",), ones=2),
+        "mlp.output": Layers(("mlp.mlp2_{}",), ones=2),
+    },
+)
 
 
 def from_official_spikformer(state_dict: Mapping, *, heads: int = 12, timesteps: int = 4, image_size: int = 32) -> Spikformer:
@@ -24,60 +67,71 @@ def from_official_spikformer(state_dict: Mapping, *, heads: int = 12, timesteps:
     Head count, timesteps and image size leave no mark in the weights, so they are given.
     Raises ValueError naming every tensor that is unknown, missing or of another shape.
     """
-    official = published_tensors(state_dict)
-    for anchor in ("patch_embed.proj_conv3.weight", "head.weight"):
+    return converted(SPIKFORMER, state_dict, heads=heads, timesteps=timesteps, image_size=image_size)
+
+
+def from_official_spikingformer(
+    state_dict: Mapping, *, heads: int = 12, timesteps: int = 4, image_size: int = 32
+) -> Spikingformer:
+    """As `from_official_spikformer`, of a published Spikingformer checkpoint; it has the same LayerNorms, as unused."""
+    return converted(SPIKINGFORMER, state_dict, heads=heads, timesteps=timesteps, image_size=image_size)
+
+
+def converted(form: Format, state_dict: Mapping, **settings: int) -> SpikingTransformer:
+    official = published_tensors(form, state_dict)
+    for anchor in (form.last_conv, "head.weight"):
         if not isinstance(official.get(anchor), Tensor) or official[anchor].ndim == 0:
-            raise ValueError(f"not a published Spikformer checkpoint: {anchor} is missing or no matrix")
-    width, classes = len(official["patch_embed.proj_conv3.weight"]), len(official["head.weight"])
+            raise ValueError(f"not a published {form.title} checkpoint: {anchor} is missing or no matrix")
     depth = 1 + max((int(m[1]) for name in official if (m := re.match(r"block\.(\d+)\.", name))), default=-1)
-    model = Spikformer(depth=depth, width=width, heads=heads, classes=classes, timesteps=timesteps, image_size=image_size)
-    sources = official_sources(depth)
-    check_tensors(official, expected_shapes(model, sources))
+    width, classes = len(official[form.last_conv]), len(official["head.weight"])
+    model = form.network(depth=depth, width=width, classes=classes, **settings)
+    ours = model.state_dict()
+    sources = {name: published_names(form, name) for name in ours}
+    check_tensors(form, official, expected_shapes(ours, sources))
     state = {}
     for name, origin in sources.items():
-        tensors = [official[part] for part in origin]
-        state[name] = tensors[0] if tensors[0].ndim == 0 else torch.cat(tensors)
+        tensors = [official[part] for part in origin.names]
+        state[name] = tensors[0] if tensors[0].ndim == 0 else torch.cat(tensors).view(ours[name].shape)
     model.to(wide(official["head.weight"]).dtype).load_state_dict(state)
     return model.eval()
 
 
-def published_tensors(state_dict: Mapping) -> dict[str, Tensor]:
+def published_tensors(form: Format, state_dict: Mapping) -> dict[str, Tensor]:
     """The checkpoint's tensors by published name: unwrapped, without `module.` and the unused LayerNorms."""
     inner = state_dict.get("state_dict", state_dict) if isinstance(state_dict, Mapping) else None
     if not isinstance(inner, Mapping) or not all(isinstance(name, str) for name in inner):
-        raise ValueError("not a published Spikformer checkpoint: it holds no dictionary of tensors by name")
+        raise ValueError(f"not a published {form.title} checkpoint: it holds no dictionary of tensors by name")
     names = {name.removeprefix("module."): tensor for name, tensor in inner.items()}
     return {name: x for name, x in names.items() if not re.fullmatch(r"block\.\d+\.norm[12]\.(weight|bias)", name)}
 
 
-def official_sources(depth: int) -> dict[str, list[str]]:
-    """For every tensor of our network, the published tensors it is made of, in order."""
-    sources = {f"head.{part}": [f"head.{part}"] for part in ("weight", "bias")}
-    convs = {f"sps.stages.{i}": f"proj_{{}}{i or ''}" for i in range(4)} | {"sps.position": "rpe_{}"}
-    for ours, theirs in convs.items():
-        sources[f"{ours}.conv.weight"] = [f"patch_embed.{theirs.format('conv')}.weight"]
-        sources |= {f"{ours}.bn.{part}": [f"patch_embed.{theirs.format('bn')}.{part}"] for part in PARTS_OF_BN}
-    layers = {"attention.qkv": ("attn.q", "attn.k", "attn.v"), "attention.projection": ("attn.proj",)}
-    layers |= {"mlp.hidden": ("mlp.fc1",), "mlp.output": ("mlp.fc2",)}
-    for i in range(depth):
-        for ours, theirs in layers.items():
-            for kind, parts in (("linear", ("weight", "bias")), ("bn", PARTS_OF_BN)):
-                for part in parts:
-                    sources[f"blocks.{i}.{ours}.{kind}.{part}"] = [f"block.{i}.{layer}_{kind}.{part}" for layer in theirs]
-    return sources
+def published_names(form: Format, name: str) -> Layers:
+    """The published tensors that a tensor of our network is made of, and how many dimensions of size 1 they have more."""
+    place, _, rest = name.partition(".")
+    if place == "head":
+        return Layers((name,))
+    layer, kind, part = rest.rsplit(".", 2)
+    if place == "sps":
+        prefix, layers = "patch_embed.", form.splitting[layer]
+    else:
+        number, _, layer = layer.partition(".")
+        prefix, layers = f"block.{number}.", form.block[layer]
+    called = "bn" if kind == "bn" else layers.kind
+    ones = layers.ones if (kind, part) == ("linear", "weight") else 0
+    return Layers(tuple(f"{prefix}{layer.format(called)}.{part}" for layer in layers.names), ones=ones)
 
 
-def expected_shapes(model: Spikformer, sources: dict[str, list[str]]) -> dict[str, tuple[int, ...]]:
-    """The shape each published tensor must have for the model."""
+def expected_shapes(ours: dict[str, Tensor], sources: dict[str, Layers]) -> dict[str, tuple[int, ...]]:
+    """The shape each published tensor must have for our tensors."""
     shapes = {}
-    for name, tensor in model.state_dict().items():
-        origin = sources[name]
-        shape = (tensor.shape[0] // len(origin), *tensor.shape[1:]) if tensor.ndim else ()
-        shapes |= {part: shape for part in origin}
+    for name, (names, _, ones) in sources.items():
+        first, *others = ours[name].shape or (None,)
+        shape = () if first is None else (first // len(names), *others, *(1,) * ones)
+        shapes |= {part: shape for part in names}
     return shapes
 
 
-def check_tensors(official: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
+def check_tensors(form: Format, official: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
     unknown, missing = sorted(official.keys() - shapes.keys()), sorted(shapes.keys() - official.keys())
     wrong = [
         f"{name} is {tuple(getattr(official[name], 'shape', ()))}, not {shape}"
@@ -86,4 +140,4 @@ def check_tensors(official: dict[str, Tensor], shapes: dict[str, tuple[int, ...]
     ]
     faults = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"missing {', '.join(missing)}"] * bool(missing) + wrong
     if faults:
-        raise ValueError("this checkpoint does not fit a published Spikformer: " + "; ".join(faults))
+        raise ValueError(f"this checkpoint does not fit a published {form.title}: " + "; ".join(faults))

@@ -83,6 +83,14 @@ def survivors(source: Int[Tensor, "B G"], tokens: int) -> Int[Tensor, "B M"]:
     return gone.argsort(dim=1, stable=True)[:, : tokens - source.shape[1]]
 
 
+def removed_in(places: list[Int[Tensor, "B _"]], tokens: int) -> Int[Tensor, "B K0"]:
+    """The block, from 1, whose merge took each of the `tokens` away, 0 where none did; `places` are those left in each block."""
+    blocks = torch.zeros(len(places[0]), tokens, dtype=torch.long, device=places[0].device)
+    for place in places:
+        blocks.scatter_add_(1, place, torch.ones_like(place))
+    return torch.where(blocks < len(places), blocks + 1, 0)
+
+
 def add_sources(x: Float[Tensor, "T B K *D"], merge: Match) -> Float[Tensor, "T B M *D"]:
     """Line 9 of Algorithm 1, x_target += x_source, then the sources are taken out: for token vectors and their counts."""
     source = take(x, merge.source)

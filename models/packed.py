@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models import fused, kernels
+from models import fused, kernels, spikformer, spikingformer
 from models.at_snn import ATSNN, ATSNNOutput, Past, Tokens
 from models.neuron import Membranes, lif, wide
-from models.spikformer import ATTENTION_SCALE, ATTENTION_THRESHOLD, Block, SpikingLinear, attention
+from models.spikformer import ATTENTION_SCALE, ATTENTION_THRESHOLD, NormLinear, SpikingLinear, attention, normalise
 
 
 class EarlyOutput(NamedTuple):
@@ -30,13 +30,14 @@ class EarlyOutput(NamedTuple):
 class PackedATSNN(nn.Module):
     """An AT-SNN network in evaluation mode, without gradient. `model` keeps its weights and options; both share them.
 
-    Raises ValueError for blocks that are not Spikformer's.
+    Raises ValueError for blocks that are neither Spikformer's nor Spikingformer's.
     """
 
     def __init__(self, model: ATSNN):
         super().__init__()
-        if not all(type(block) is Block for block in model.backbone.blocks):
-            raise ValueError("PackedATSNN computes the blocks of models.spikformer only: use the masked model for others")
+        if not all(type(block) in PACKED_BLOCKS for block in model.backbone.blocks):
+            known = " and ".join(block.__module__ for block in PACKED_BLOCKS)
+            raise ValueError(f"PackedATSNN computes the blocks of {known} only: use the masked model for others")
         self.model = model.eval()
 
     @torch.no_grad()
@@ -70,15 +71,32 @@ class PackedATSNN(nn.Module):
     def compute(self, number: int, tokens: Tokens, membranes: Membranes | None = None) -> Float[Tensor, "T B K D"]:
         """Block `number`, from 1, on live rows; the others are 0."""
         rows = Rows(tokens.live if number > 1 else torch.ones_like(tokens.live), membranes)
-        return rows.unpack(packed_block(self.model.backbone.blocks[number - 1], rows.pack(tokens.u), rows))
+        block = self.model.backbone.blocks[number - 1]
+        return rows.unpack(PACKED_BLOCKS[type(block)](block, rows.pack(tokens.u), rows))
 
 
-def packed_block(block: Block, u: Float[Tensor, "R D"], rows: "Rows") -> Float[Tensor, "R D"]:
+def spikformer_block(block: spikformer.Block, u: Float[Tensor, "R D"], rows: "Rows") -> Float[Tensor, "R D"]:
     """`Block` on live rows."""
     qkv = rows.spiking_linear(block.attention.qkv, u)
     spikes = rows.attention(block.attention, qkv)
     u = u + rows.spiking_linear(block.attention.projection, spikes)
     return u + rows.spiking_linear(block.mlp.output, rows.spiking_linear(block.mlp.hidden, u))
+
+
+def spikingformer_block(block: spikingformer.Block, u: Float[Tensor, "R D"], rows: "Rows") -> Float[Tensor, "R D"]:
+    """`Block` on live rows."""
+    qkv = rows.spiking_linear(block.attention.qkv, rows.lif(block.attention.neuron, u))
+    u = u + norm_linear(block.attention.projection, rows.attention(block.attention, qkv))
+    hidden = rows.spiking_linear(block.mlp.hidden, rows.lif(block.mlp.neuron, u))
+    return u + norm_linear(block.mlp.output, hidden)
+
+
+PACKED_BLOCKS = {spikformer.Block: spikformer_block, spikingformer.Block: spikingformer_block}
+
+
+def norm_linear(layer: NormLinear, x: Float[Tensor, "R D"]) -> Float[Tensor, "R E"]:
+    """BN(Linear) of live rows."""
+    return normalise(layer.linear(x), layer.bn)
 
 
 class Rows:
@@ -103,17 +121,24 @@ class Rows:
             y = F.linear(x, layer.linear.weight)
             scale, shift, _, _ = fused.affine(y, layer.bn, bias=layer.linear.bias)
             return self.fire(layer, y, scale, shift, 1.0)
-        return self.pack(lif(self.unpack(layer.bn(layer.linear(x))), membrane=self.membrane(layer, layer.linear.out_features, x)))
+        return self.lif(layer, layer.bn(layer.linear(x)))
 
     def attention(self, layer: nn.Module, qkv: Float[Tensor, "R E"]) -> Float[Tensor, "R D"]:
         """LIF(0.125 q k^T v) among the live rows of each image and timestep."""
         if kernels.serve(qkv):
             attended = fused.Attention.apply(qkv, self.start, layer.heads)
-            scale = wide(attended.new_full(attended.shape[1:], ATTENTION_SCALE))
-            return self.fire(layer, attended, scale, torch.zeros_like(scale), ATTENTION_THRESHOLD)
-        attended = attention(self.unpack(qkv), layer.heads)
-        membrane = self.membrane(layer, attended.shape[-1], qkv)
-        return self.pack(lif(attended, ATTENTION_THRESHOLD, ATTENTION_SCALE, membrane))
+        else:
+            attended = self.pack(attention(self.unpack(qkv), layer.heads))
+        return self.lif(layer, attended, ATTENTION_THRESHOLD, ATTENTION_SCALE)
+
+    def lif(
+        self, layer: nn.Module, current: Float[Tensor, "R D"], threshold: float = 1.0, scale: float = 1.0
+    ) -> Float[Tensor, "R D"]:
+        """LIF(scale * current) of live rows; a membrane decays where its row is not live."""
+        if kernels.serve(current):
+            factor = wide(current.new_full(current.shape[1:], scale))
+            return self.fire(layer, current, factor, torch.zeros_like(factor), threshold)
+        return self.pack(lif(self.unpack(current), threshold, scale, self.membrane(layer, current.shape[-1], current)))
 
     def fire(self, layer: nn.Module, y: Tensor, scale: Tensor, shift: Tensor, threshold: float) -> Float[Tensor, "R E"]:
         membrane = self.membrane(layer, y.shape[1], y)

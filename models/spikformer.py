@@ -26,24 +26,34 @@ class SpikformerOutput(NamedTuple):
     logits: Float[Tensor, "T B C"]
 
 
-class SpikingConv(nn.Module):
-    """LIF(BN(3x3 convolution)): stride 1, padding 1, no bias. An input given once (S = 1) is the same at every timestep."""
+class NormConv(nn.Module):
+    """BN(3x3 convolution): stride 1, padding 1, no bias."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
         self.bn = nn.BatchNorm1d(outputs)  # over rows: channels come last
 
+    def forward(self, x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B H W E"]:
+        return normalise(self.convolve(x), self.bn)
+
+    def convolve(self, x: Float[Tensor, "S B H W D"]) -> Float[Tensor, "S B H W E"]:
+        return self.conv(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+
+
+class SpikingConv(NormConv):
+    """LIF(BN(3x3 convolution)). An input given once (S = 1) is the same at every timestep."""
+
     def forward(
         self, x: Float[Tensor, "S B H W D"], timesteps: int, membranes: Membranes | None = None
     ) -> Float[Tensor, "T B H W E"]:
-        current = self.conv(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+        current = self.convolve(x)
         membrane = None if membranes is None else membranes.of(self, current[0])
         return norm_lif(current, self.bn, timesteps, membrane=membrane)
 
 
-class SPS(nn.Module):
-    """Spike patch splitting S(x): an image becomes 64 tokens of spike counts in {0, 1, 2}, in row-major order."""
+class PatchSplitting(nn.Module):
+    """Four spiking convolutions with max pooling among them: an image becomes 8 x 8 vectors of spikes."""
 
     def __init__(self, width: int, image_size: int = 32):
         super().__init__()
@@ -51,37 +61,48 @@ class SPS(nn.Module):
             raise ValueError(f"image_size {image_size} is not supported: use one of {sorted(POOLED_STAGES)}")
         channels = (3, width // 8, width // 4, width // 2, width)
         self.stages = nn.ModuleList(SpikingConv(a, b) for a, b in zip(channels[:-1], channels[1:]))
-        self.position = SpikingConv(width, width)
         self.image_size = image_size
 
-    def forward(
+    def split(
         self, image: Float[Tensor, "B 3 S S"], timesteps: int, membranes: Membranes | None = None
-    ) -> Float[Tensor, "T B K D"]:
+    ) -> Float[Tensor, "T B H W D"]:
         x = image.permute(0, 2, 3, 1).contiguous()[None]
         for index, stage in enumerate(self.stages):
             x = stage(x, timesteps, membranes)
             if index in POOLED_STAGES[self.image_size]:
                 x = max_pool(x)
+        return x
+
+
+class SPS(PatchSplitting):
+    """Spike patch splitting S(x): an image becomes 64 tokens of spike counts in {0, 1, 2}, in row-major order."""
+
+    def __init__(self, width: int, image_size: int = 32):
+        super().__init__(width, image_size)
+        self.position = SpikingConv(width, width)
+
+    def forward(
+        self, image: Float[Tensor, "B 3 S S"], timesteps: int, membranes: Membranes | None = None
+    ) -> Float[Tensor, "T B K D"]:
+        x = self.split(image, timesteps, membranes)
         return (x + self.position(x, timesteps, membranes)).flatten(2, 3)
 
 
-class SpikingLinear(nn.Module):
-    """LIF(BN(Linear with bias)), on the rows that are live; a row that is not receives zero current and stays silent."""
+class NormLinear(nn.Module):
+    """BN(Linear) of the rows that are live, 0 in the others."""
 
-    def __init__(self, inputs: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
+        self.linear = nn.Linear(inputs, outputs, bias)
         self.bn = nn.BatchNorm1d(outputs)
 
     def forward(
         self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K E"]:
         if live is not None and bn_rows == "live":
-            current = self.normalise_few(self.linear(x[live]))
-            return lif(current.new_zeros(*x.shape[:3], current.shape[-1]).index_put((live,), current))
-        if kernels.serve(x):  # they add the bias to the norm's shift
-            return norm_lif(F.linear(x, self.linear.weight), self.bn, len(x), live, self.linear.bias)
-        return norm_lif(self.linear(x), self.bn, len(x), live)
+            return spread(self.normalise_few(wide(self.linear(x[live]))), live)
+        normalised = normalise(self.linear(x), self.bn)
+        return normalised if live is None else torch.where(live[..., None], normalised, 0)
 
     def normalise_few(self, rows: Float[Tensor, "R E"]) -> Float[Tensor, "R E"]:
         """BN of however many rows are left: fewer than two have no variance, so they use the running statistics."""
@@ -90,19 +111,33 @@ class SpikingLinear(nn.Module):
         return self.bn(rows)
 
 
+class SpikingLinear(NormLinear):
+    """LIF(BN(Linear)), on the rows that are live; a row that is not receives zero current and stays silent."""
+
+    def forward(
+        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
+    ) -> Float[Tensor, "T B K E"]:
+        if live is not None and bn_rows == "live":
+            return lif(spread(self.normalise_few(self.linear(x[live])), live))
+        if kernels.serve(x):  # they add the bias to the norm's shift
+            return norm_lif(F.linear(x, self.linear.weight), self.bn, len(x), live, self.linear.bias)
+        return norm_lif(self.linear(x), self.bn, len(x), live)
+
+
 class SSA(nn.Module):
     """Spiking self-attention: LIF(0.125 q k^T v) without softmax, then LIF(BN(Linear)).
 
-    Computed as q (k^T v): the same number in exact arithmetic, and cheaper where K > D/N.
+    Computed as q (k^T v): the same number in exact arithmetic, and cheaper where K > D/N. `output` is what the last layer
+    is, `bias` whether q, k and v have one: a network that differs there is made of this one.
     """
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, *, output: type[NormLinear] = SpikingLinear, bias: bool = True):
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} can't be divided into {heads} heads: choose heads that divide the width")
         self.heads = heads
-        self.qkv = SpikingLinear(width, 3 * width)
-        self.projection = SpikingLinear(width, width)
+        self.qkv = SpikingLinear(width, 3 * width, bias)
+        self.projection = output(width, width)
 
     def forward(
         self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
@@ -112,12 +147,12 @@ class SSA(nn.Module):
 
 
 class MLP(nn.Module):
-    """LIF(BN(Linear D -> ratio D)), then LIF(BN(Linear ratio D -> D))."""
+    """LIF(BN(Linear D -> ratio D)), then LIF(BN(Linear ratio D -> D)), or what `output` makes of the last."""
 
-    def __init__(self, width: int, ratio: int = 4):
+    def __init__(self, width: int, ratio: int = 4, *, output: type[NormLinear] = SpikingLinear):
         super().__init__()
         self.hidden = SpikingLinear(width, ratio * width)
-        self.output = SpikingLinear(ratio * width, width)
+        self.output = output(ratio * width, width)
 
     def forward(
         self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
@@ -140,9 +175,10 @@ class Block(nn.Module):
         return u + self.mlp(u, live, bn_rows)
 
 
-class Spikformer(nn.Module):
-    """f(x) of Eq. 1, with the logits of every timestep; the prediction is their mean over T.
+class SpikingTransformer(nn.Module):
+    """Patch splitting, blocks and a head, with the logits of every timestep; the prediction is their mean over T.
 
+    A subclass names its `splitting` and its `block`, and how its weights start.
     `width` must be a multiple of 8 and of `heads`; `image_size` is 32 or 64. `timesteps` may be changed at any time.
     """
 
@@ -155,10 +191,10 @@ class Spikformer(nn.Module):
         if width % 8:
             raise ValueError(f"width {width} is not a multiple of 8, which patch splitting needs")
         self.timesteps = timesteps
-        self.sps = SPS(width, image_size)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.sps = self.splitting(width, image_size)
+        self.blocks = nn.ModuleList(self.block(width, heads) for _ in range(depth))
         self.head = nn.Linear(width, classes)
-        self.apply(initialise)
+        self.start()
 
     def forward(self, image: Float[Tensor, "B 3 S S"]) -> SpikformerOutput:
         u = self.embed(image)
@@ -169,7 +205,7 @@ class Spikformer(nn.Module):
     def embed(
         self, image: Float[Tensor, "B 3 S S"], timesteps: int | None = None, membranes: Membranes | None = None
     ) -> Float[Tensor, "T B K D"]:
-        """The tokens after patch splitting, in float32 at least: from here on the residual stream counts spikes.
+        """The tokens after patch splitting, in float32 at least: from here on the residual stream adds up.
 
         Of all timesteps, or of the next ones, where `membranes` keeps the state of those before them.
         """
@@ -184,11 +220,30 @@ class Spikformer(nn.Module):
             return self.head(feature)
 
 
+class Spikformer(SpikingTransformer):
+    """f(x) of Eq. 1."""
+
+    splitting, block = SPS, Block
+
+    def start(self) -> None:
+        self.apply(initialise)
+
+
 def initialise(module: nn.Module) -> None:
     """The published start: linear weights from a truncated normal of standard deviation 0.02, biases 0."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
+
+
+def normalise(current: Float[Tensor, "*rows E"], bn: nn.BatchNorm1d) -> Float[Tensor, "*rows E"]:
+    """BN over all rows, in float32 at least."""
+    return bn(wide(current).flatten(0, -2)).unflatten(0, current.shape[:-1])
+
+
+def spread(rows: Float[Tensor, "R E"], live: Bool[Tensor, "T B K"]) -> Float[Tensor, "T B K E"]:
+    """The rows where they are live, 0 elsewhere."""
+    return rows.new_zeros(*live.shape, rows.shape[1]).index_put((live,), rows)
 
 
 def attention(qkv: Float[Tensor, "T B K E"], heads: int) -> Float[Tensor, "T B K D"]:

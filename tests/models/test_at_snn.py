@@ -28,7 +28,18 @@ def compare(state, image, heads=4, timesteps=4, **options):
         assert torch.equal(getattr(ours.trace, name), getattr(theirs.trace, name)), name
     for name in ("remainder", "probability"):
         torch.testing.assert_close(getattr(ours.trace, name), getattr(theirs.trace, name), rtol=0, atol=1e-9)
+    check_merge_block(ours.trace)
     return ours
+
+
+def check_merge_block(trace):
+    """Each block takes away as many tokens as K^l fell by, computes none of them from there on, and leaves the survivors."""
+    images, tokens = trace.merge_block.shape
+    for image in range(images):
+        assert (trace.merge_block[image] == 0).nonzero().flatten().tolist() == trace.survivors[image].tolist()
+        for block, (before, after) in enumerate(zip((tokens, *trace.tokens), trace.tokens), start=1):
+            gone = trace.merge_block[image] == block
+            assert gone.sum() == before - after and not trace.executed[block - 1 :, :, image, gone].any()
 
 
 @pytest.mark.parametrize("gamma, axes, reading", SETTINGS)

@@ -1,13 +1,20 @@
 import pytest
 import torch
 from reference import random_official_state_dict, reference_spikformer
+from reference_spikingformer import random_official_spikingformer_state_dict
 
-from models.convert import from_official_spikformer
+from models.convert import from_official_spikformer, from_official_spikingformer
 
 
 @pytest.fixture
 def state():
     return random_official_state_dict(depth=3, width=24, classes=7, seed=1)
+
+
+@pytest.fixture
+def spikingformer_state():
+    """Its logits are compared in tests/models/test_spikingformer.py."""
+    return random_official_spikingformer_state_dict(depth=3, width=24, classes=7, seed=1)
 
 
 def test_published_weights_give_the_published_logits(state):
@@ -23,7 +30,7 @@ def test_the_published_size_has_the_published_parameters():
     assert sum(p.numel() for p in from_official_spikformer(state).parameters()) == 9_324_730
 
 
-@pytest.mark.parametrize(
+WRAPPED = pytest.mark.parametrize(
     "wrap",
     (
         lambda s: {"state_dict": s, "epoch": 3},
@@ -32,6 +39,9 @@ def test_the_published_size_has_the_published_parameters():
         lambda s: {k: v for k, v in s.items() if "norm" not in k},
     ),
 )
+
+
+@WRAPPED
 def test_wrapped_prefixed_or_without_the_unused_norms_it_is_the_same_network(state, wrap):
     image = torch.randn(1, 3, 32, 32).double()
     assert torch.equal(
@@ -72,3 +82,57 @@ def test_a_block_left_out_in_the_middle_is_named(state):
     gap = {k: v for k, v in state.items() if not k.startswith("block.1.")}
     with pytest.raises(ValueError, match=r"missing block\.1\."):
         from_official_spikformer(gap, heads=4)
+
+
+def test_the_published_spikingformer_has_the_published_parameters():
+    state = random_official_spikingformer_state_dict(depth=4, width=384, classes=10, seed=0)
+    counted = [x for name, x in state.items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    assert sum(x.numel() for x in counted) == 9_326_266
+    assert sum(p.numel() for p in from_official_spikingformer(state).parameters()) == 9_320_122
+
+
+@WRAPPED
+def test_wrapped_prefixed_or_without_the_unused_norms_it_is_the_same_spikingformer(spikingformer_state, wrap):
+    image, models = (
+        torch.randn(1, 3, 32, 32).double(),
+        [from_official_spikingformer(s, heads=4) for s in (wrap(spikingformer_state), spikingformer_state)],
+    )
+    assert not models[0].training and len(models[0].blocks) == 3 and models[0].head.out_features == 7
+    assert torch.equal(*(model(image).logits for model in models))
+
+
+@pytest.mark.parametrize("name", ("block.1.attn.k_bn.running_var", "block.0.mlp.mlp2_conv.bias", "patch_embed.block4_bn.weight"))
+def test_a_missing_tensor_of_a_spikingformer_is_named(spikingformer_state, name):
+    del spikingformer_state[name]
+    with pytest.raises(ValueError, match=f"does not fit a published Spikingformer: missing {name}$"):
+        from_official_spikingformer(spikingformer_state, heads=4)
+
+
+@pytest.mark.parametrize("name", ("block.0.attn.q_conv.bias", "patch_embed.block0_conv.bias", "block.0.norm3.weight"))
+def test_an_unknown_tensor_of_a_spikingformer_is_named(spikingformer_state, name):
+    spikingformer_state[name] = torch.zeros(24)
+    with pytest.raises(ValueError, match=f"unknown {name}$"):
+        from_official_spikingformer(spikingformer_state, heads=4)
+
+
+@pytest.mark.parametrize(
+    "name, shape",
+    (
+        ("block.2.mlp.mlp1_conv.weight", "96, 24, 1, 1"),
+        ("block.0.attn.proj_conv.weight", "24, 24, 1"),
+        ("block.0.attn.v_bn.num_batches_tracked", ""),
+        ("patch_embed.block0_conv.weight", "3, 3, 3, 3"),
+    ),
+)
+def test_a_tensor_of_another_shape_in_a_spikingformer_is_named_with_both_shapes(spikingformer_state, name, shape):
+    spikingformer_state[name] = torch.zeros(3, 5, dtype=torch.float64)
+    with pytest.raises(ValueError, match=rf"{name} is \(3, 5\), not \({shape}\)"):
+        from_official_spikingformer(spikingformer_state, heads=4)
+
+
+def test_one_published_network_is_not_the_other(state, spikingformer_state):
+    for convert, other in ((from_official_spikformer, spikingformer_state), (from_official_spikingformer, state)):
+        with pytest.raises(ValueError, match="not a published Spik(ing)?former checkpoint: patch_embed.* is missing"):
+            convert(other, heads=4)
+        with pytest.raises(ValueError, match="not a published Spik(ing)?former checkpoint: it holds no dictionary"):
+            convert({"state_dict": 3})

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.merging import add_sources, match, merged_per_block, similarity, take
+from models.merging import add_sources, match, merged_per_block, removed_in, similarity, take
 
 
 def tokens(*rows):
@@ -100,3 +100,8 @@ def test_merging_keeps_the_sum_of_everything_while_a_target_is_live(count, gamma
     assert merged.shape[2] == count - min(gamma, count // 2)
     torch.testing.assert_close(merged.sum(2), token.sum(2))
     assert (merge.source % 2 == 0).all() and (merge.target % 2 == 1).all() and take(live.double(), merge.target).all()
+
+
+def test_the_block_that_took_a_token_away_is_counted_from_the_blocks_it_was_in():
+    places = [torch.tensor([[0, 1, 3, 4], [1, 2, 3, 4]]), torch.tensor([[1, 3], [2, 4]])]
+    assert removed_in(places, 5).tolist() == [[2, 0, 1, 0, 2], [1, 2, 0, 2, 0]]

@@ -5,12 +5,14 @@ import itertools
 import pytest
 import torch
 from reference import random_official_state_dict, reference_at_snn
+from reference_spikingformer import random_official_spikingformer_state_dict, reference_at_snn_on_spikingformer
 
 from models import fused, kernels, packed
 from models.at_snn import ATSNN
-from models.convert import from_official_spikformer
+from models.convert import from_official_spikformer, from_official_spikingformer
 from models.neuron import wide
 from models.packed import PackedATSNN
+from models.spikformer import NormConv
 
 WITH_KERNELS = pytest.param(True, marks=pytest.mark.skipif(kernels.library()[0] is None, reason=kernels.describe()))
 OPTIONS = (
@@ -40,6 +42,12 @@ def images(count=3, size=32, seed=0):
 def model(*, gain=1.5, seed=3, depth=4, size=32, timesteps=4, width=24, **options):
     state = random_official_state_dict(depth=depth, width=width, classes=7, seed=seed, blockwise_gain=gain)
     backbone = from_official_spikformer(state, heads=4, timesteps=timesteps, image_size=size)
+    return ATSNN(backbone, **{"gamma": 5} | options).eval()
+
+
+def spikingformer(*, gain=0.3, timesteps=4, size=32, **options):
+    state = random_official_spikingformer_state_dict(depth=4, width=24, classes=7, seed=3, blockwise_gain=gain)
+    backbone = from_official_spikingformer(state, heads=4, timesteps=timesteps, image_size=size)
     return ATSNN(backbone, **{"gamma": 5} | options).eval()
 
 
@@ -74,6 +82,49 @@ def test_equals_the_independent_implementation(served):
     ours = PackedATSNN(network)(images(2), trace=True)
     torch.testing.assert_close(ours.logits, theirs.logits, rtol=0, atol=1e-9)
     assert torch.equal(ours.trace.executed, theirs.trace.executed) and theirs.trace.executed[-1].double().mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    ({}, {"gamma": 0, "axes": "1d"}, {"gamma": 25, "reading": "printed"}, {"gamma": 7, "reading": "example", "partner": "fixed"}),
+    ids=str,
+)
+def test_spikingformer_equals_the_masked_network_at_once_and_image_by_image_until_each_stops(served, options):
+    network, image, at = spikingformer(**options), images(4), (4, 2, 9, 1)
+    theirs = masked(network, image)
+    equal(PackedATSNN(network)(image, trace=True), theirs)
+    live = theirs.trace.executed.double().mean(dim=(1, 2, 3))
+    assert 0 < live[-1] < 0.6 * live[0] and theirs.logits.std(dim=1).min() > 1e-3, "tokens must have halted, images must differ"
+    early = PackedATSNN(network).until(image, stopping(at, []))
+    expected = torch.stack([theirs.logits[:t, b].mean(0) for b, t in enumerate(early.timesteps)])
+    assert early.timesteps.tolist() == [4, 2, 4, 1]
+    torch.testing.assert_close(early.logits, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("change", ({"beta": 20.0}, {"alpha": 0.0, "beta": -200.0, "gamma": 0}), ids=str)
+def test_spikingformer_equals_the_masked_network_where_all_or_nothing_halts(served, change):
+    network, image = spikingformer(size=64, timesteps=2, **change), images(1, size=64)
+    ours = PackedATSNN(network)(image, trace=True)
+    equal(ours, masked(network, image))
+    assert ours.trace.executed[1:].any() == ("alpha" in change)
+
+
+def test_packed_spikingformer_equals_the_independent_implementation(served):
+    state = random_official_spikingformer_state_dict(depth=4, width=24, classes=7, seed=3, blockwise_gain=0.3)
+    theirs = reference_at_snn_on_spikingformer(state, images(2), heads=4, timesteps=3, gamma=5, axes="1d")
+    ours = PackedATSNN(spikingformer(timesteps=3, axes="1d"))(images(2), trace=True)
+    torch.testing.assert_close(ours.logits, theirs.logits, rtol=0, atol=1e-9)
+    assert torch.equal(ours.trace.executed, theirs.trace.executed) and theirs.trace.executed[-1].double().mean() < 0.5
+
+
+@pytest.mark.parametrize("options", ({}, {"gamma": 0, "axes": "1d"}, {"beta": 20.0}), ids=str)
+def test_spikingformer_never_computes_merged_and_halted_tokens(served, monkeypatch, options):
+    network, image = spikingformer(**options), images()
+    executed = masked(network, image).trace.executed
+    counted = Counted(monkeypatch, network)
+    PackedATSNN(network)(image)
+    assert [counted.of(block) for block in network.backbone.blocks] == [[int(block.sum())] for block in executed]
+    assert executed.double().mean() < 0.8
 
 
 @pytest.mark.parametrize("gamma, axes", ((0, "2d"), (25, "1d")))
@@ -111,6 +162,17 @@ def test_what_training_computes_in_gives_the_logits_of_the_masked_network_on_nea
     assert theirs.logits.dtype == ours.logits.dtype == torch.float32
     assert (ours.logits == theirs.logits).all(2).all(0).double().mean() >= 0.9
     assert (ours.logits.mean(0).argmax(1) == theirs.logits.mean(0).argmax(1)).double().mean() >= 0.9
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16))
+def test_spikingformer_gives_the_logits_of_the_masked_network_on_nearly_all_images(dtype):
+    """Its stream holds real numbers, whose last digits differ wherever sums are taken in another order."""
+    network, image = spikingformer(axes="1d").float(), images(32).float()
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        theirs, ours = masked(network, image), PackedATSNN(network)(image, trace=True)
+    assert 0.3 < theirs.trace.executed.double().mean() < 0.7
+    assert theirs.logits.dtype == ours.logits.dtype == torch.float32
+    assert ((ours.logits - theirs.logits).abs().amax(dim=(0, 2)) < 1e-4).double().mean() >= 0.9
 
 
 def never(mean):
@@ -183,7 +245,7 @@ class Counted:
             return linear(x, weight, *rest)
 
         monkeypatch.setattr(packed.F, "linear", count)  # the module itself, so that nn.Linear is counted too
-        for stage in (*network.backbone.sps.stages, network.backbone.sps.position):
+        for stage in (m for m in network.backbone.sps.modules() if isinstance(m, NormConv)):
             stage.conv.register_forward_hook(lambda _, inputs, output: self.images.append(inputs[0].shape[0]))
 
     def of(self, block):
@@ -217,10 +279,11 @@ def test_images_that_stopped_are_never_computed(served, monkeypatch, at):
     assert counted.images == [len(now) for now in running for _ in range(5)]
 
 
-def test_a_token_that_lives_again_has_kept_the_membrane_that_decayed(served):
+@pytest.mark.parametrize("backbone", (model, spikingformer))
+def test_a_token_that_lives_again_has_kept_the_membrane_that_decayed(served, backbone):
     """In 1d a token may halt at t = 2 and compute at t = 3: its state is that of t = 1, halved once. Forgetting it, or
     leaving it whole, would show in the spikes."""
-    network, image = model(gamma=0, axes="1d", timesteps=5), images(4)
+    network, image = backbone(gamma=0, axes="1d", timesteps=5), images(4)
     theirs = masked(network, image)
     executed = theirs.trace.executed
     assert (executed[:, :-2] & ~executed[:, 1:-1] & executed[:, 2:]).sum() > 20

@@ -1,0 +1,25 @@
+"""A-ViT: tokens that halt over the blocks of a network without spikes (Yin et al. 2022, https://arxiv.org/abs/2112.07658).
+
+It is Halt only on `models.vit.ViT`, whose one timestep leaves Eqs. 3-7 the sums over blocks that A-ViT has, so that between
+the two rows spiking is the one difference.
+
+Reading: A-ViT classifies what its class token alone accumulates; there is no class token here, and Eq. 8 takes the mean over
+all tokens, as in AT-SNN.
+Reading: A-ViT's third loss, the divergence of mean halting scores over the blocks from a prior distribution, is left out: the
+loss is Eq. 11, and the options and their defaults are AT-SNN's.
+"""
+
+from typing import Literal
+
+from baselines import at_snn
+
+TITLE = "A-ViT"
+PARENTS = ("static",)
+
+
+class Options(at_snn.Options):
+    gamma: Literal[0] = 0
+
+
+build = at_snn.build
+loss = at_snn.loss
