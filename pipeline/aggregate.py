@@ -15,9 +15,12 @@ from pipeline import record as records
 from pipeline.campaign import TABLES, Campaign, common_arguments, open_campaign
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Run
-from pipeline.readings import readings
+from pipeline.made import mark_made
+from pipeline.readings import describe, readings
 from pipeline.savings import savings
 from pipeline.table1 import table1
+
+ENERGY_KEYS = ("dataset", "architecture", "title", "evaluation", "evaluation_id", "run", "seed")
 
 
 def aggregate(campaign: Campaign) -> pd.DataFrame:
@@ -40,6 +43,7 @@ def aggregate(campaign: Campaign) -> pd.DataFrame:
         "table1.tex": render.latex(table),
         "table1.html": render.html(table, evaluation_files(campaign), "../"),
         "savings.csv": csv(savings(campaign, read)),
+        "energy.csv": csv(energy(campaign)),
         "curves.csv": csv(curves(campaign)),
         "metrics.json": json.dumps(headline(table), indent=1, ensure_ascii=False) + "\n",
         "links.csv": csv(found[["kind", "id", "mlflow_run"]]),
@@ -135,6 +139,31 @@ def curves(campaign: Campaign) -> pd.DataFrame:
     )
 
 
+def energy(campaign: Campaign) -> pd.DataFrame:
+    """What each layer of each evaluation costs, per image over all timesteps: operations, what drives them, and pJ.
+
+    rate and count: share of non-zero inputs and mean input, over the operations; live_tokens: mean over timesteps.
+    """
+    lines = []
+    for evaluation in campaign.evaluations:
+        if not evaluation.probe:
+            common = {key: x for key, x in describe(evaluation).items() if key in ENERGY_KEYS} | {
+                "timesteps": evaluation.timesteps
+            }
+            layers = tracking.results_of(campaign, evaluation.run)["evaluations"][evaluation.name]["layers"]
+            lines += [common | energy_of(layer) for layer in layers]
+    return pd.DataFrame(lines)
+
+
+def energy_of(layer: dict) -> dict:
+    operations = pd.Series(layer["operations"], dtype=float)
+    share = operations / (operations.sum() or 1)
+    told = {key: layer[key] for key in ("module", "block", "layer")}
+    told |= {"operations": operations.sum(), "live_tokens": pd.Series(layer["live_tokens"], dtype=float).mean()}
+    told |= {key: (share * pd.Series(layer[key], dtype=float)).sum() for key in ("rate", "count")}
+    return told | {f"pJ_{name}": sum(values) for name, values in layer["pJ"].items()}
+
+
 def headline(table: pd.DataFrame) -> dict:
     """Accuracy and tokens of the measured rows, nested as `dvc metrics` shows them."""
     found: dict = {}
@@ -142,16 +171,6 @@ def headline(table: pd.DataFrame) -> dict:
         name = f"{row.evaluation} {row.exit or f'T{row.timesteps:.0f}'}"
         found.setdefault(row.dataset, {})[name] = {"accuracy": row.accuracy_mean, "avg_tokens": row.avg_tokens}
     return found
-
-
-def mark_made(campaign: Campaign, product: str) -> None:
-    """Leave the file that says what a product was made from, and drop those of earlier sets."""
-    path = campaign.made_from(product)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob(f"{product}-*.json"):
-        old.unlink()
-    made = {"product": product, "runs": [run.id for run in campaign.runs], "evaluations": [e.id for e in campaign.evaluations]}
-    records.replace_json(path, made)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline import record as records
 from pipeline import render, roofline
-from pipeline.figures import COLOURS
+from pipeline.canvas import COLOURS
 
 # What each group compares with what; a group is found by the word it begins with
 ABOUT = {

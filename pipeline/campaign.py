@@ -11,14 +11,15 @@ from pathlib import Path
 
 from pipeline import declaration
 from pipeline.declaration import Experiment
-from pipeline.discovery import discovered, method_options
+from pipeline.discovery import discovered, method_options, probe_settings
 from pipeline.errors import UserError, exit_with, nearest
 from pipeline.identity import Data, Evaluation, Run, digest
 from pipeline.scale import load
 
 CONFIG_KEYS = ("scale", "data")
-STAGES = ("prepare", "train", "evaluate", "aggregate", "figure", "report", "bench")
+STAGES = ("prepare", "train", "evaluate", "aggregate", "figure", "claims", "report", "bench")
 RESULTS = Path("results")
+FIGURE_KINDS = ("svg", "pdf", "json")  # a figure's files: two pictures, and the numbers that are drawn
 TABLES = (
     "readings.csv",
     "table1.csv",
@@ -26,6 +27,7 @@ TABLES = (
     "table1.tex",
     "table1.html",
     "savings.csv",
+    "energy.csv",
     "curves.csv",
     "metrics.json",
     "links.csv",
@@ -86,7 +88,9 @@ class Campaign:
             for seed in declaration.inherited(self.experiment, declared.run, "seeds"):
                 run = self.run(declared.run, seed)
                 options = method_options(run.method, run.options | declared.options).model_dump()
-                found.append(Evaluation(name, run, timesteps, options, declared.exits))
+                probe = declared.probe
+                settings = probe_settings(probe, declared.settings).model_dump(mode="json") if probe else {}
+                found.append(Evaluation(name, run, timesteps, options, declared.exits, probe, settings))
         return found
 
     @cached_property
@@ -149,9 +153,9 @@ class Campaign:
         files = [self.run_folder(run) / name for run in self.runs for name in ("done.json", "record.jsonl", "declaration.yaml")]
         files += [self.weights_folder(run) / "final.safetensors" for run in self.runs]
         files += [place(run) for run in self.measured_runs for place in (self.results_file, self.arrays_file)]
-        files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "report")]
-        files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in ("png", "json")]
-        files += [self.folder / "report.html"]
+        files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "claims", "report")]
+        files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in FIGURE_KINDS]
+        files += [self.folder / "tables" / "claims.csv", self.folder / "report.html"]
         return [*map(str, files), *self.tables()]
 
     def tables(self) -> list[str]:
@@ -181,9 +185,10 @@ class Campaign:
         return sets[measured_set]
 
     def figure_inputs(self, figure: str) -> list[str]:
-        """The tables, and the arrays of the evaluations that a figure shows."""
+        """The tables, and the results and arrays of the evaluations that a figure shows."""
         runs = {e.run.id: e.run for name in self.experiment.figures[figure].evaluations for e in self.named(name)}
-        return [str(self.made_from("tables")), *(str(self.arrays_file(run)) for run in runs.values())]
+        files = [place(run) for run in runs.values() for place in (self.results_file, self.arrays_file)]
+        return [str(path) for path in (self.made_from("tables"), *files)]
 
     def measured(self) -> list[str]:
         """Everything a table is made from."""
@@ -191,9 +196,13 @@ class Campaign:
         return [str(path) for path in (*records, *map(self.results_file, self.measured_runs))]
 
     def products(self) -> list[str]:
+        """What claims are judged on: tables and figures."""
+        return [str(self.made_from(product)) for product in ("tables", *self.experiment.figures)]
+
+    def shown(self) -> list[str]:
+        """What the report shows."""
         speed = self.folder / "bench" / "index.html"  # measured where it was asked for
-        made = [self.made_from(product) for product in ("tables", *self.experiment.figures)]
-        return [str(path) for path in (*made, *([speed] if speed.exists() else []))]
+        return [*self.products(), str(self.made_from("claims")), *([str(speed)] if speed.exists() else [])]
 
     @property
     def stage(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.declaration import Evaluation, Experiment, Figure, Row, inherited, timesteps_of
-from pipeline.discovery import discovered, method, method_options
+from pipeline.discovery import discovered, method, method_options, probe_settings
 from pipeline.errors import UserError, nearest
 
 
@@ -16,6 +16,8 @@ def check(experiment: Experiment, scale: str) -> None:
     for name, network in experiment.networks.items():
         if network.width % network.heads or network.width % 8:
             raise UserError(f"networks.{name}: width {network.width} must be a multiple of 8 and of heads ({network.heads})")
+        if network.backbone == "vit" and network.timesteps != 1:
+            raise UserError(f"networks.{name}.timesteps is {network.timesteps}: a ViT has no time, write timesteps: 1")
     for name, recipe in experiment.recipes.items():
         if recipe.warmup_epochs > recipe.epochs:
             raise UserError(
@@ -94,6 +96,15 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
     known(evaluation.run, experiment.runs, f"{where}.run")
     run = experiment.runs[evaluation.run]
     checked_options(run.method, run.options | evaluation.options, where)
+    if evaluation.probe:
+        try:
+            probe_settings(evaluation.probe, evaluation.settings)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        if evaluation.exits:
+            raise UserError(f"{where}.exits: a probe has none: take them out")
+    elif evaluation.settings:
+        raise UserError(f"{where}.settings: they are a probe's: name one, or take them out")
     if len(set(evaluation.exits)) < len(evaluation.exits):
         raise UserError(f"{where}.exits: {list(evaluation.exits)} holds one twice")
     for name in evaluation.exits:
@@ -109,6 +120,8 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:
     known(row.evaluation, experiment.evaluations, f"{where}.evaluation")
+    if experiment.evaluations[row.evaluation].probe:
+        raise UserError(f"{where}.evaluation: {row.evaluation!r} is a probe, not a pass over the test set: name another")
     exits = experiment.evaluations[row.evaluation].exits
     if row.exit and row.exit not in exits:
         raise UserError(f"{where}.exit: {row.exit!r} is not among evaluations.{row.evaluation}.exits: {nearest(row.exit, exits)}")
@@ -124,9 +137,17 @@ def check_row(experiment: Experiment, row: Row, where: str) -> None:
 def check_figure(experiment: Experiment, name: str, figure: Figure) -> None:
     for evaluation in figure.evaluations:
         known(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
-    most = discovered("pipeline.figures", name, "figure").MOST_EVALUATIONS
-    if most and len(figure.evaluations) > most:
+    module = discovered("pipeline.figures", name, "figure")
+    probe = name if hasattr(module, "measure") else None
+    for evaluation in figure.evaluations:
+        if experiment.evaluations[evaluation].probe != probe:
+            wanted = f"those whose probe it is (probe: {name})" if probe else "passes over the test set, and no probes"
+            raise UserError(f"figures.{name}.evaluations: {evaluation!r} is none of what it shows, {wanted}: name others")
+    most = module.MOST_EVALUATIONS
+    if most is not None and len(figure.evaluations) > most:
         raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)}, but it shows {most} at most: take some out")
+    if most != 0 and not figure.evaluations:
+        raise UserError(f"figures.{name}.evaluations: none is named: name what it shows")
 
 
 def known(name: str, section: dict, where: str) -> None:

@@ -24,8 +24,9 @@ class Dataset(Frozen):
 
 
 class Network(Frozen):
-    """A Spikformer; its name in tables is Spikformer-<depth>-<width>."""
+    """A backbone of `models`; its name in tables is <Backbone>-<depth>-<width>."""
 
+    backbone: Literal["spikformer", "spikingformer", "vit"] = "spikformer"
     depth: Positive = 4
     width: Positive = 384
     heads: Positive = 12
@@ -69,13 +70,16 @@ class Run(Frozen):
 class Evaluation(Frozen):
     """One forward pass of a run's final weights over the test images; `options` replace those it was trained with.
 
-    `exits` names methods that stop early: their thresholds are chosen in a pass over the held-out images.
+    `exits` names methods that stop early: their thresholds are chosen in a pass over the held-out images. `probe` names a
+    figure whose file measures something else of these weights, by its `settings`, in place of that pass.
     """
 
     run: Name
     timesteps: Positive | None = None
     options: dict[str, Any] = {}
     exits: tuple[Name, ...] = ()
+    probe: Name | None = None
+    settings: dict[str, Any] = {}
 
 
 class Row(Frozen):
@@ -89,7 +93,7 @@ class Row(Frozen):
 class Figure(Frozen):
     """A figure, found by its file name in pipeline/figures/, and the evaluations it shows."""
 
-    evaluations: Annotated[tuple[Name, ...], Field(min_length=1)]
+    evaluations: tuple[Name, ...] = ()
 
 
 class Experiment(Frozen):

@@ -25,17 +25,28 @@ def discovered(package: str, name: str, what: str):
 
 def method_options(name: str, options: dict[str, Any]):
     """A method's options, validated by its own model. Raises UserError with the nearest valid name."""
-    allowed = method(name).Options
+    return validated(method(name).Options, options, f"method {name}", "option")
+
+
+def probe_settings(name: str, settings: dict[str, Any]):
+    """What a figure measures of a network, validated by its own model."""
+    figure = discovered("pipeline.figures", name, "figure")
+    if not hasattr(figure, "measure"):
+        raise UserError(f"figure {name!r} measures nothing by itself, so it can't be a probe")
+    return validated(figure.Settings, settings, f"probe {name}", "setting")
+
+
+def validated(allowed: type, values: dict[str, Any], where: str, what: str):
     try:
-        return allowed(**options)
+        return allowed(**values)
     except ValidationError as error:
         faults = []
         for fault in error.errors():
-            key = str(fault["loc"][0]) if fault["loc"] else "options"
+            key = str(fault["loc"][0]) if fault["loc"] else f"{what}s"
             unknown = fault["type"] == "extra_forbidden"
             faults.append(
-                f"unknown option {key}: {nearest(key, allowed.model_fields)}"
+                f"unknown {what} {key}: {nearest(key, allowed.model_fields)}"
                 if unknown
-                else f"option {key}: {fault['msg'].lower()}"
+                else f"{what} {key}: {fault['msg'].lower()}"
             )
-        raise UserError(f"method {name}: {'; '.join(faults)}") from error
+        raise UserError(f"{where}: {'; '.join(faults)}") from error

@@ -6,14 +6,14 @@ the run and its evaluations.
 
 import argparse
 import time
-from itertools import islice
 
 import numpy as np
 
 from pipeline.arrays import save_arrays
 from pipeline.campaign import Campaign, common_arguments, open_campaign
+from pipeline.discovery import discovered, probe_settings
 from pipeline.errors import UserError, run_stage
-from pipeline.identity import Evaluation, Run
+from pipeline.identity import Run
 from pipeline.record import read_json, replace_json
 
 COMPARED = 0.02  # share of the batches of test images that are computed in float32 too, at least one batch
@@ -23,6 +23,7 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
     from models import kernels
     from pipeline.device import describe_device, open_device
     from pipeline.prepared import Prepared
+    from pipeline.subject import Subject
 
     done = campaign.run_folder(run) / "done.json"
     if not done.exists():
@@ -34,9 +35,19 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
     data = Prepared(run.data.folder)
     results, arrays = {}, {}
     for evaluation in campaign.evaluations_of(run):
-        metrics, arrays[evaluation.name] = one_pass(campaign, evaluation, data, accelerator)
+        subject = Subject.open(campaign, evaluation, data, accelerator)
         facts = {"id": evaluation.id, "time": round(time.time(), 3), "timesteps": evaluation.timesteps}
-        results[evaluation.name] = facts | {"options": evaluation.options, "exits": evaluation.exits, "metrics": metrics}
+        facts |= {
+            "options": evaluation.options,
+            "exits": evaluation.exits,
+            "probe": evaluation.probe,
+            "settings": evaluation.settings,
+        }
+        if evaluation.probe:
+            results[evaluation.name] = facts | {"metrics": probe(subject)}
+        else:
+            metrics, arrays[evaluation.name], layers = one_pass(subject, accelerator.mixed_precision == "no")
+            results[evaluation.name] = facts | {"metrics": metrics, "layers": layers}
     content = {"run": run.id, "weights_sha256": trained["weights_sha256"], "precision": trained["precision"]}
     content |= {"device": describe_device(accelerator), "kernels": kernels.describe(), "data": data.meta, "evaluations": results}
     save_arrays(campaign.arrays_file(run), arrays)
@@ -44,39 +55,52 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
     return content
 
 
-def one_pass(campaign: Campaign, evaluation: Evaluation, data, accelerator) -> tuple[dict, dict[str, np.ndarray]]:
-    """The numbers of an evaluation, and the arrays that they can be computed from again.
+def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndarray], list[dict]]:
+    """The numbers of an evaluation, the arrays that they can be computed from again, and the energy of each layer.
 
     changed_from_float32: the share, in percent, of predictions that differ from float32's, over the first test images.
+    energy: in uJ per image, by convention (pipeline.energy).
     """
-    import torch
+    from pipeline.energy import at_stop, measure_energy, summary
+    from pipeline.exits import exit_stops, read_exit
 
-    from pipeline.build import backbone_for, network_for
-    from pipeline.checkpoint import load_weights
-    from pipeline.exits import read_exit
-    from pipeline.inputs import BATCH, evaluation_batches
-    from pipeline.measure import measure
-
-    run = evaluation.run
-    backbone = backbone_for(run, evaluation.timesteps)
-    load_weights(campaign.weights_folder(run) / "final.safetensors", backbone, run.id)
-    dtype = torch.float64 if run.precision == "float64" else torch.float32
-    network = network_for(run.method, evaluation.options, backbone).to(accelerator.device, dtype)
-    place = {"device": accelerator.device, "dtype": dtype, "arithmetic": accelerator.autocast}
+    evaluation, network = subject.evaluation, subject.network()
     start = time.monotonic()
-    test = measure(network, evaluation_batches(data, "test"), **place)
+    test = subject.measure(network)
     metrics, arrays = test.summary(), arrays_of(test)
     metrics["images_per_second"] = len(test.labels) / (time.monotonic() - start)
-    if accelerator.mixed_precision != "no":
-        some = islice(evaluation_batches(data, "test"), max(1, int(COMPARED * len(test.labels) / BATCH)))
-        again = measure(network, some, device=accelerator.device)
-        changed = test.means[-1][: len(again.labels)].argmax(-1) != again.means[-1].argmax(-1)
-        metrics["changed_from_float32"] = float(changed.mean() * 100)
+    if not float32:
+        metrics["changed_from_float32"] = changed_from_float32(subject, network, test)
+    place = {"device": subject.device, "dtype": subject.dtype, "arithmetic": subject.arithmetic}
+    energy = measure_energy(network, subject.batches(), **place)
+    metrics["energy"] = summary(energy)
     if evaluation.exits:
-        heldout = measure(network, evaluation_batches(data, "heldout"), **place)
+        heldout = subject.measure(network, "heldout")
         metrics["exit"] = {name: read_exit(name, test, heldout) for name in evaluation.exits}
+        for name, told in metrics["exit"].items():
+            told["energy"] = at_stop(energy, exit_stops(name, test, told["threshold"]))
         arrays |= {"heldout_labels": heldout.labels.astype(np.uint16), "heldout_logits": heldout.logits}
-    return metrics, arrays
+    return metrics, arrays, energy.layers
+
+
+def changed_from_float32(subject: "Subject", network, test) -> float:
+    from pipeline.inputs import BATCH
+    from pipeline.measure import measure
+
+    some = subject.batches(images=BATCH * max(1, int(COMPARED * len(test.labels) / BATCH)))
+    again = measure(network, some, device=subject.device)
+    changed = test.means[-1][: len(again.labels)].argmax(-1) != again.means[-1].argmax(-1)
+    return float(changed.mean() * 100)
+
+
+def probe(subject: "Subject") -> dict:
+    """What the figure of an evaluation's probe measures."""
+    import torch
+
+    evaluation = subject.evaluation
+    figure = discovered("pipeline.figures", evaluation.probe, "figure")
+    with torch.no_grad():
+        return figure.measure(subject, probe_settings(evaluation.probe, evaluation.settings))
 
 
 def arrays_of(measured) -> dict[str, np.ndarray]:
@@ -84,7 +108,7 @@ def arrays_of(measured) -> dict[str, np.ndarray]:
     arrays = {"labels": measured.labels.astype(np.uint16), "logits": measured.logits}
     if measured.blocks is None:
         return arrays
-    told = {"blocks": measured.blocks, "halt_block": measured.halt_block, "survived": measured.survived}
+    told = {"blocks": measured.blocks, "halt_block": measured.halt_block, "merge_block": measured.merge_block}
     return arrays | told | {"image_tokens": measured.image_tokens}
 
 
@@ -99,7 +123,10 @@ def main() -> None:
     run = campaign.find_run(options.run) if options.run else campaign.find_measured(options.set)
     for name, result in evaluate(campaign, run)["evaluations"].items():
         told = result["metrics"]
-        print(f"{name} of {run.id}: accuracy {told['accuracy']:.2f} %, average tokens {told['average_tokens']:.4f}")
+        shown = f"probe {result['probe']}"
+        if not result["probe"]:
+            shown = f"accuracy {told['accuracy']:.2f} %, average tokens {told['average_tokens']:.4f}"
+        print(f"{name} of {run.id}: {shown}")
 
 
 if __name__ == "__main__":

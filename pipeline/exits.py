@@ -39,6 +39,11 @@ def choose_threshold(confidence: np.ndarray, correct: np.ndarray) -> float:
     return float("inf")
 
 
+def exit_stops(name: str, test: Measurement, threshold: float | None) -> np.ndarray:
+    """The timestep, from 1, at which each test image stops by a method's exit: int64 [N]; None: no threshold is high enough."""
+    return stops(method(name).confidence(test.means), np.inf if threshold is None else threshold)
+
+
 def read_exit(name: str, test: Measurement, heldout: Measurement) -> dict:
     """What the exit of a method gives on the test images, with the threshold that the held-out images chose."""
     confidence = method(name).confidence

@@ -6,12 +6,13 @@ data's fingerprint among them. Another seed is another path, another parent make
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 NUMERICS = 2  # raised by any change of the code that moves a trained number; CHANGELOG says why
 PREPARED = Path("data/prepared")
+BACKBONES = {"spikformer": "Spikformer", "spikingformer": "Spikingformer", "vit": "ViT"}  # classes, in models/<name>.py
 
 
 def digest(content) -> str:
@@ -66,22 +67,27 @@ class Run:
 
     @property
     def architecture(self) -> str:
-        return f"Spikformer-{self.network['depth']}-{self.network['width']}"
+        return f"{BACKBONES[self.network['backbone']]}-{self.network['depth']}-{self.network['width']}"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One pass of a run's final weights over the test images, and over those held out where exits need a threshold."""
+    """One pass of a run's final weights over the test images, and over those held out where exits need a threshold.
+
+    One with a `probe` is what the figure of that name measures instead.
+    """
 
     name: str
     run: Run
     timesteps: int
     options: dict
     exits: tuple[str, ...]
+    probe: str | None = None
+    settings: dict = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
-        fields = [self.run.id, self.timesteps, self.options, self.exits, NUMERICS]
+        fields = [self.run.id, self.timesteps, self.options, self.exits, self.probe, self.settings, NUMERICS]
         return f"{self.name}-s{self.run.seed}-{digest(fields)}"
 
 

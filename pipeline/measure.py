@@ -7,13 +7,14 @@ answers every smaller T.
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.at_snn import ATSNN
-from models.packed import PackedATSNN
+from models.packed import PACKED_BLOCKS, PackedATSNN
 
 BIN = 0.5  # width of the histogram of channel 0, whose values are integers until tokens merge
 
@@ -31,7 +32,7 @@ class Measurement:
     image_tokens: np.ndarray | None = None  # [T, N] share of the K0 tokens computed, mean over blocks
     blocks: np.ndarray | None = None  # uint8 [N, K0] how many blocks computed the token, over all timesteps
     halt_block: np.ndarray | None = None  # uint8 [T, N, K0], 0 where a merge removed the token before it halted
-    survived: np.ndarray | None = None  # bool [N, K0] no merge removed it
+    merge_block: np.ndarray | None = None  # uint8 [N, K0] the block whose merge took it away, 0 where none did
     channel_0: np.ndarray | None = None  # int64 [L, bins] computed tokens by u_0 / n, bins of width BIN from 0
 
     @property
@@ -76,16 +77,18 @@ def measure(
     """Run a network in evaluation mode over batches of images and labels; its training mode is restored.
 
     `arithmetic` makes the context that chooses the precision of products, as accelerate's `autocast` does. AT-SNN computes
-    live tokens only.
+    live tokens only, where `models.packed` knows the backbone.
     """
     was_training, logits, labels, traces = network.training, [], [], []
     network.eval()
     depth = len(getattr(network, "backbone", network).blocks)
-    adaptive = PackedATSNN(network) if isinstance(network, ATSNN) else None
+    adaptive = isinstance(network, ATSNN)
+    packs = adaptive and all(type(block) in PACKED_BLOCKS for block in network.backbone.blocks)
+    run = partial(PackedATSNN(network), trace=True) if packs else network
     for images, target in batches:
         images = images.to(device, dtype)
         with arithmetic():
-            output = adaptive(images, trace=True) if adaptive else network(images)
+            output = run(images)
         logits.append(output.logits.cpu().numpy())
         labels.append(target.numpy())
         if adaptive:
@@ -99,7 +102,6 @@ def condense(output) -> dict:
     """What is kept of one batch's trace."""
     trace = output.trace
     images, positions = trace.executed.shape[2:]
-    survived = torch.zeros(images, positions, dtype=torch.bool, device=trace.executed.device).scatter(1, trace.survivors, True)
     return {
         "ponder": output.ponder_loss.item() * images,
         "tokens": np.array(trace.tokens) / positions,
@@ -107,7 +109,7 @@ def condense(output) -> dict:
         "image_tokens": trace.executed.double().mean(dim=(0, 3)).cpu().numpy(),
         "blocks": trace.executed.sum(dim=(0, 1)).cpu().numpy().astype(np.uint8),
         "halt_block": trace.halt_block.cpu().numpy().astype(np.uint8),
-        "survived": survived.cpu().numpy(),
+        "merge_block": trace.merge_block.cpu().numpy().astype(np.uint8),
         "channel_0": histogram(trace),
     }
 
@@ -124,7 +126,7 @@ def combine(batches: list[dict]) -> dict:
     images = sum(len(batch["blocks"]) for batch in batches)
     joined = {
         key: np.concatenate([b[key] for b in batches], axis=axis)
-        for key, axis in (("blocks", 0), ("halt_block", 1), ("survived", 0), ("image_tokens", 1))
+        for key, axis in (("blocks", 0), ("halt_block", 1), ("merge_block", 0), ("image_tokens", 1))
     }
     means = {key: sum(b[key] for b in batches) / images for key in ("executed", "ponder")}
     return joined | means | {"tokens": batches[0]["tokens"], "channel_0": sum(b["channel_0"] for b in batches)}

@@ -156,11 +156,11 @@ def campaign_run(client, experiment: str, scale: str) -> str:
 
 
 def flatten(metrics: dict) -> dict[str, float]:
-    """Numbers by name; a list becomes name_1, name_2, ..., a mapping name.key."""
+    """Numbers by name; a list becomes name_1, name_2, ..., one of lists name_1_1, ..., a mapping name.key."""
     flat = {}
     for key, value in metrics.items():
         if isinstance(value, list):
-            flat |= {f"{key}_{i}": float(x) for i, x in enumerate(value, start=1)}
+            flat |= flatten({f"{key}_{i}": x for i, x in enumerate(value, start=1)})
         elif isinstance(value, dict):
             flat |= {f"{key}.{name}": x for name, x in flatten(value).items()}
         elif value is not None:

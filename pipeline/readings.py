@@ -12,22 +12,30 @@ from pipeline.declaration import Recipe, Row
 from pipeline.discovery import discovered, method, method_options
 from pipeline.identity import Evaluation, Run
 
+CONVENTIONS = ("nonzero", "count", "mac")  # of pipeline.energy, which imports torch
 DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
 
 
 def readings(campaign: Campaign, metrics: pd.Series) -> pd.DataFrame:
-    """All readings of a campaign; `metrics` has those of MLflow by our id."""
+    """All readings of a campaign, of every evaluation that is no probe; `metrics` has those of MLflow by our id.
+
+    Energy in uJ per image, over the timesteps executed, by convention (pipeline.energy).
+    """
     lines = []
     for evaluation in campaign.evaluations:
+        if evaluation.probe:
+            continue
         told, common = metrics[evaluation.id], describe(evaluation)
         best = best_on_test(campaign, evaluation)
         for t in range(1, evaluation.timesteps + 1):
             found = {"accuracy": told[f"accuracy_by_timestep_{t}"], "avg_tokens": told[f"average_tokens_by_timestep_{t}"]}
+            found |= {f"energy_{name}": told[f"energy.{name}_{t}"] for name in CONVENTIONS}
             trained = t == evaluation.run.network["timesteps"]
             lines.append(common | {"exit": "", "timesteps": t} | found | {"best_on_test": best if trained else None})
         for name in evaluation.exits:
             found = {key: told[f"exit.{name}.{key}"] for key in ("accuracy", "timesteps")}
             found["avg_tokens"] = told[f"exit.{name}.average_tokens"]
+            found |= {f"energy_{kind}": told[f"exit.{name}.energy.{kind}"] for kind in CONVENTIONS}
             lines.append(common | name_of(name, evaluation) | {"exit": name} | found | {"best_on_test": None})
     return pd.DataFrame(lines)
 
@@ -68,6 +76,7 @@ def name_of(name: str, evaluation: Evaluation) -> dict:
     """The method of a reading; `as_in_paper` where it was trained as the paper's rows of that name are."""
     chosen = {key: value for key, value in evaluation.options.items() if key in DEFINING}
     plain = method_options(evaluation.run.method, chosen).model_dump() == evaluation.options == evaluation.run.options
+    plain = plain and evaluation.run.network["backbone"] == "spikformer"  # the paper's table has no other
     module = method(name)
     options = method_options(evaluation.run.method, evaluation.options)
     return {"method": name, "title": baselines.label(module.TITLE, options), "as_in_paper": plain}

@@ -1,9 +1,11 @@
 """Table 1 for readers: the same cells as Markdown, LaTeX and HTML."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, select_autoescape
+from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).with_name("templates")
 HEADINGS = {
@@ -21,6 +23,8 @@ HEADINGS = {
     "gap": "gap",
 }
 WORDS = ("dataset", "method", "architecture")
+SIDES = {key: "here" for key in ("tokens", "timesteps", "accuracy", "n", "best")}  # above a heading, where both sides are shown
+SIDES |= {"paper_tokens": "paper", "paper_timesteps": "paper", "paper_accuracy": "paper"}
 NOTE = (
     "Architecture: of our network, where there is one. Avg. tokens: tokens computed per block and executed timestep, over the 64 "
     "that patch splitting gives. T: timesteps; † those "
@@ -92,16 +96,68 @@ def latex(table: pd.DataFrame) -> str:
 
 
 def environment() -> Environment:
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["j2"]), trim_blocks=True)
+    """Templates that escape whatever they are given."""
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["j2"]), trim_blocks=True)
+    made.filters |= {"number": number, "spread": spread, "energy": energy, "duration": duration, "name": name}
+    return made
+
+
+def number(value: float | None, pattern: str = "{:.2f}") -> str:
+    """A number, or nothing where there is none; with a minus that is as wide as a plus."""
+    return text(pattern, value).replace("-", "−")
+
+
+def spread(row: dict, key: str, pattern: str = "{:.2f}") -> str:
+    """Mean and standard deviation of a row's `key`, as far as it has them."""
+    mean, deviation = number(row[f"{key}_mean"], pattern), number(row[f"{key}_std"], pattern.replace("+", ""))
+    return f"{mean} ± {deviation}" if deviation else mean
+
+
+def energy(value: float, deviation: float | None = None) -> str:
+    """Three digits of a positive number, without an exponent, and its deviation as precisely."""
+    places = 3 if value < 1 else max(0, 2 - int(math.log10(value)))
+    if 0 < value < 0.0005:
+        return "< 0.001"
+    return f"{value:,.{places}f}" + ("" if pd.isna(deviation) else f" ± {deviation:,.{places}f}")
+
+
+def name(method: str) -> Markup:
+    """A method's name, with the paper's raised e."""
+    return escape(method).replace("^e", Markup("<sup>e</sup>"))
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 5 h 12 min, 2 d 3 h."""
+    rounded = round(seconds)
+    for size, name, part, part_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if rounded >= size:
+            rest = rounded % size // part
+            return f"{rounded // size} {name}" + (f" {rest} {part_name}" if rest else "")
+    return f"{rounded} s"
 
 
 def html(table: pd.DataFrame, links: dict[str, str], root: str) -> str:
     """The table alone; `links` has the file of a run's evaluations, in the scale's folder, which is at `root`."""
     seen = cells(table)
-    told = [{"runs": links_of(row, links), "origin": origin_of(row)} for row in table.itertuples()]
+    told = [
+        {"runs": links_of(row, links), "origin": origin_of(row), "gap_class": gap_class(row.gap_in_std)}
+        for row in table.itertuples()
+    ]
     rows = [cell | more for cell, more in zip(seen.to_dict("records"), told)]
-    headings = {key: HEADINGS[key] for key in seen}
-    return environment().get_template("table1.html.j2").render(rows=rows, headings=headings, words=WORDS, root=root)
+    groups = [[row for row in rows if row["dataset"] == name] for name in dict.fromkeys(row["dataset"] for row in rows)]
+    compared = any(key.startswith("paper") for key in seen)
+    headings = [
+        {"key": key, "side": SIDES.get(key, "") if compared else "", "name": HEADINGS[key].removeprefix("paper: ")}
+        for key in seen
+    ]
+    return environment().get_template("table1.html.j2").render(groups=groups, headings=headings, words=WORDS, root=root)
+
+
+def gap_class(deviations: float | None) -> str:
+    """How far a gap is from nothing, in standard deviations over seeds: the class that colours its cell."""
+    if pd.isna(deviations):
+        return ""
+    return "within1" if abs(deviations) <= 1 else "within2" if abs(deviations) <= 2 else "beyond"
 
 
 def links_of(row, links: dict[str, str]) -> list[dict[str, str]]:

@@ -49,8 +49,11 @@ def evaluation_mirror(campaign: Campaign, evaluation: Evaluation) -> Mirror:
     run = evaluation.run
     params = common_params(run, evaluation.options) | {"timesteps": evaluation.timesteps, "run": run.id}
     tags = tags_of(campaign, run, evaluation.options, {evaluation.name})
-    tags |= {"kind": "evaluation", "label": evaluation.name, "mlflow.runType": "evaluation"}
-    name = f"evaluation: {title(run, evaluation.options)}"
+    kind = "probe" if evaluation.probe else "evaluation"
+    tags |= {"kind": kind, "label": evaluation.name, "mlflow.runType": "evaluation"}
+    if evaluation.probe:
+        params |= {"probe": evaluation.probe} | {f"setting.{k}": v for k, v in evaluation.settings.items()}
+    name = f"{f'probe {evaluation.probe}' if evaluation.probe else 'evaluation'}: {title(run, evaluation.options)}"
     return Mirror(campaign.experiment.scale, evaluation.id, name, params, tags, dataset(run))
 
 
@@ -94,7 +97,8 @@ def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]
     try:
         found = content["evaluations"][evaluation.name]
         entry = {"event": "end", "time": float(found["time"]), "metrics": found["metrics"]}
-        flatten(entry["metrics"])["accuracy"]
+        if not evaluation.probe:
+            flatten(entry["metrics"])["accuracy"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = campaign.results_file(evaluation.run)
         raise UserError(f"{path} lacks the numbers of {evaluation.name} ({error!r}): delete it, and it is made again") from error

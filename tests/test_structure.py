@@ -4,6 +4,8 @@ import ast
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -148,4 +150,17 @@ def test_a_data_set_keeps_its_contract(name):
 @pytest.mark.parametrize("name", found(pipeline.figures))
 def test_a_figure_keeps_its_contract(name):
     figure = importlib.import_module(f"pipeline.figures.{name}")
-    assert figure.TITLE and callable(figure.draw) and (figure.MOST_EVALUATIONS is None or figure.MOST_EVALUATIONS > 0)
+    assert figure.TITLE and len(figure.DEFINITION) > 40 and callable(figure.draw)
+    assert figure.MOST_EVALUATIONS is None or figure.MOST_EVALUATIONS >= 0
+    assert hasattr(figure, "measure") == hasattr(figure, "Settings")
+    if hasattr(figure, "measure"):
+        assert figure.Settings.model_config["frozen"] and figure.Settings.model_config["extra"] == "forbid"
+        figure.Settings()  # every setting has a default
+
+
+def test_looking_for_a_figure_imports_neither_torch_nor_matplotlib():
+    """A declaration is checked in every job of the graph."""
+    code = f"import importlib, sys; [importlib.import_module('pipeline.figures.' + n) for n in {found(pipeline.figures)}]"
+    code += "; print({'torch', 'matplotlib'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said == "set()\n"

@@ -1,5 +1,17 @@
-"""The figures, one file each, found by its name: TITLE, MOST_EVALUATIONS (None: any number),
-draw(campaign, evaluations, path) -> the figure's numbers.
+"""The figures, one file each, found by its name.
+
+A figure has TITLE, DEFINITION (what is shown and how it is computed, with a `Reading:` where the paper leaves it open),
+MOST_EVALUATIONS (None: any number, 0: it needs none) and draw(campaign, evaluations) -> (picture, numbers): a matplotlib
+figure made on `pipeline.canvas`, and a dictionary, its `caption` among them, of everything that is drawn. What can't be
+drawn for want of data raises MissingData; the page then says so.
+One that measures networks by itself has Settings (a frozen pydantic model) and measure(subject, settings) -> metrics too,
+called without gradient with a `pipeline.subject.Subject`: numbers by name, in lists and mappings. Evaluations whose
+`probe` names the figure run it, and `pipeline.shown.metrics_of` reads it.
+Importing a figure imports neither torch nor matplotlib.
 """
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's, told apart by all eyes
+from pipeline.errors import UserError
+
+
+class MissingData(UserError):
+    """A figure lacks what it shows; says what, and how to get it."""

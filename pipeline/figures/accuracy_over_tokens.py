@@ -1,28 +1,33 @@
 """Accuracy over the tokens computed (Fig. 1b): AT-SNN at several gammas beside STATIC at several timesteps."""
 
-from pathlib import Path
-
 import pandas as pd
 
+from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.errors import UserError
-from pipeline.figures import COLOURS
 from pipeline.identity import Evaluation
 
 TITLE = "Accuracy over the tokens computed (Fig. 1b)"
+DEFINITION = (
+    "Tokens: computed per block and timestep, summed over timesteps, in percent of all tokens at all timesteps trained. Static "
+    "networks at T = 1, 2, ...; adaptive ones at all timesteps. Hollow: the same weights with another γ, not retrained."
+)
 MOST_EVALUATIONS = None
-MARKERS = "osD^vPX"
 
 
-def draw(campaign: Campaign, evaluations: list[Evaluation], path: Path) -> dict:
-    """A panel per data set, from the readings of Table 1; the numbers are those points."""
-    source = campaign.folder / "tables" / "readings.csv"
-    if not source.exists():
-        raise UserError(f"{source} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
-    readings = pd.read_csv(source, keep_default_na=False)
-    points = summarise(readings[readings.evaluation_id.isin([evaluation.id for evaluation in evaluations])])
-    paint(campaign, points, path)
-    return {"title": TITLE, "caption": caption(campaign, points), "points": points.to_dict("records")}
+def draw(campaign: Campaign, evaluations: list[Evaluation]):
+    """A panel per data set; the numbers are its points."""
+    readings = shown.table(campaign, "readings", evaluations)
+    points = summarise(readings)
+    few, most = points.n.min(), points.n.max()
+    caption = f"Mean and standard deviation over n = {most if few == most else f'{few} to {most}'} seeds."
+    seeds = readings[["evaluation_id", "run", "exit", "timesteps", "avg_tokens", "accuracy"]]
+    seeds = seeds.rename(columns={"evaluation_id": "evaluation"})
+    return paint(points), {"caption": caption, "points": plain(points), "seeds": plain(seeds)}
+
+
+def plain(table: pd.DataFrame) -> list[dict]:
+    """Its lines as JSON has them: null where there is no number."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def summarise(readings: pd.DataFrame) -> pd.DataFrame:
@@ -30,11 +35,11 @@ def summarise(readings: pd.DataFrame) -> pd.DataFrame:
     readings = readings.assign(tokens=100 * readings.avg_tokens * readings.timesteps / readings.trained_timesteps)
     adaptive = readings.groupby("evaluation").avg_tokens.transform("min") < 1
     last = readings.timesteps == readings.groupby("evaluation_id").timesteps.transform("max")
-    shown = readings[~adaptive | last | (readings.exit != "")]  # STATIC at every T, adaptive tokens at all of them
+    drawn = readings[~adaptive | last | (readings.exit != "")]  # STATIC at every T, adaptive tokens at all of them
     # An exit's timesteps differ between seeds: it is one point all the same
-    shown = shown.assign(reading=shown.exit.where(shown.exit != "", shown.timesteps.astype(str)))
+    drawn = drawn.assign(reading=drawn.exit.where(drawn.exit != "", drawn.timesteps.astype(str)))
     keys = ["dataset_title", "method", "title", "evaluation", "retrained_options", "reading"]
-    grouped = shown.groupby(keys, sort=False)
+    grouped = drawn.groupby(keys, sort=False)
     return grouped.agg(
         tokens=("tokens", "mean"),
         timesteps=("timesteps", "mean"),
@@ -44,64 +49,33 @@ def summarise(readings: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def caption(campaign: Campaign, points: pd.DataFrame) -> str:
-    hollow = "; hollow: the same weights with another γ, not retrained" if not points.retrained_options.all() else ""
-    return (
-        "Tokens: computed per block and timestep, summed over timesteps, in percent of all tokens at all timesteps trained. "
-        f"Static networks at T = 1, 2, ... ; mean and standard deviation over n = {points.n.max()} seeds{hollow}. "
-        f"Scale {campaign.experiment.scale}"
-    )
-
-
-def paint(campaign: Campaign, points: pd.DataFrame, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+def paint(points: pd.DataFrame):
     names = list(dict.fromkeys(points.dataset_title))
-    methods = list(dict.fromkeys(points.method))
-    figure, axes = plt.subplots(1, len(names), figsize=(max(6.4, 4.6 * len(names)), 4), layout="constrained", squeeze=False)
+    figure, axes = canvas.panels(1, len(names), width=max(6.4, 4.6 * len(names)), height=4.6)
     for axis, name in zip(axes[0], names):
-        for method, own in points[points.dataset_title == name].groupby("method", sort=False):
-            place = methods.index(method)
-            series(
-                axis,
-                own,
-                COLOURS[place % len(COLOURS)],
-                MARKERS[place % len(MARKERS)],
-                below=place % 2 == 1,
-                timesteps=place == 0,
-            )
+        groups = points[points.dataset_title == name].groupby("method", sort=False)
+        handles = [handle for place, (_, own) in enumerate(groups) for handle in series(axis, own, timesteps=place == 0)]
+        axis.margins(x=0.08, y=0.1)
         axis.set(title=name, xlabel="tokens computed (%)", ylabel="accuracy (%)")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8, loc="lower right")
-    figure.suptitle(f"scale {campaign.experiment.scale}", fontsize=8, x=0.01, ha="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
-    plt.close(figure)
+        axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=3)
+    return figure
 
 
-def series(axis, own: pd.DataFrame, colour: str, marker: str, below: bool, timesteps: bool) -> None:
+def series(axis, own: pd.DataFrame, timesteps: bool) -> list:
     """One method: a line through a static network's timesteps, named if asked; what was not retrained is hollow."""
-    title = own.title.iloc[0].split(" (")[0]
+    several, look, handles = own.title.nunique() > 1, canvas.look(own.method.iloc[0]), []
+    title = own.title.iloc[0].split(" (")[0] if several else own.title.iloc[0]
     for retrained, part in own.groupby("retrained_options", sort=False):
-        line = "-" if len(part) > 1 and part.evaluation.nunique() == 1 else ""
-        face = colour if retrained else "white"
-        errors = part.spread.fillna(0)
+        style = look | {"mfc": look["color"] if retrained else "white", "capsize": 2, "lw": 1, "ms": 6}
+        style |= {"ls": "-" if len(part) > 1 and part.evaluation.nunique() == 1 else ""}
         label = title if retrained else f"{title}, same weights"
-        axis.errorbar(
-            part.tokens, part.accuracy, errors, fmt=marker + line, color=colour, mfc=face, capsize=2, lw=1, ms=6, label=label
-        )
+        handles.append(axis.errorbar(part.tokens, part.accuracy, part.spread.fillna(0), label=label, **style))
+    style = {"fontsize": 7, "color": look["color"], "textcoords": "offset points"}
     for point in own.itertuples():
-        if "(" not in point.title and not timesteps:
-            continue
-        inside = point.title[point.title.find("(") + 1 : -1] if "(" in point.title else f"T = {point.timesteps:.3g}"
-        axis.annotate(
-            inside,
-            (point.tokens, point.accuracy),
-            textcoords="offset points",
-            xytext=(6, -11 if below else 5),
-            fontsize=7,
-            color=colour,
-        )
+        at = (point.tokens, point.accuracy)
+        if several:
+            inside = point.title[point.title.find("(") + 1 : -1]
+            axis.annotate(inside, at, xytext=(6, 0), va="center", **style)
+        elif timesteps:  # left of a curve that rises
+            axis.annotate(f"T = {point.timesteps:.3g}", at, xytext=(-6, 4), ha="right", **style)
+    return handles

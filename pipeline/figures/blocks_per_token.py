@@ -3,31 +3,32 @@
 Dimensions: N images, T timesteps, K0 = 64 tokens, 8 x 8 over the image.
 """
 
-from pathlib import Path
-
 import numpy as np
 
-from pipeline.arrays import read_arrays
+from pipeline import canvas, shown
 from pipeline.campaign import Campaign
 from pipeline.identity import Evaluation
 from pipeline.prepared import Prepared, Split
 
-TITLE = "Blocks that computed each token, summed over timesteps"
+TITLE = "Blocks that computed each token, summed over timesteps (Fig. 5)"
+DEFINITION = (
+    "Images beside a map of how many blocks computed each of their 64 tokens, over all timesteps; merged and halted tokens are "
+    "darker. Where the images have object masks, the number is how much earlier unmerged background tokens (no pixel on the "
+    "object) halt than object tokens (at least half of their pixels), in blocks, mean over timesteps and images."
+)
 MOST_EVALUATIONS = 1
 SIDE = 8  # tokens per side of an image
 OBJECT_SHARE = 0.5  # of its pixels on the object make a token an object token; one without any is background
 COLUMNS, ROWS = 6, 2  # images shown
 
 
-def draw(campaign: Campaign, evaluations: list[Evaluation], path: Path) -> dict:
-    """The map of the first seed's evaluation as a PNG, and the number over all seeds."""
-    seeds = [measure(campaign, evaluation) for evaluation in evaluations]
+def draw(campaign: Campaign, evaluations: list[Evaluation]):
+    """The map of the first seed's evaluation, and the number over all seeds."""
+    seeds = [measured(campaign, evaluation) for evaluation in evaluations]
     known = [n["background_halts_earlier_by_blocks"] for n in seeds if "undefined" not in n]
     numbers = {"mean": float(np.mean(known)) if known else None, "std": float(np.std(known, ddof=1)) if len(known) > 1 else None}
     numbers |= {"n": len(known), "seeds": seeds}
-    text = caption(numbers)
-    paint(campaign, evaluations[0], path, text)
-    return {"title": TITLE, "caption": text} | numbers
+    return paint(campaign, evaluations[0]), {"caption": caption(numbers)} | numbers
 
 
 def caption(numbers: dict) -> str:
@@ -41,14 +42,12 @@ def caption(numbers: dict) -> str:
     return f"Unmerged background tokens halt {abs(mean):.3f}{spread} blocks {order} than object tokens ({means})"
 
 
-def measure(campaign: Campaign, evaluation: Evaluation) -> dict:
+def measured(campaign: Campaign, evaluation: Evaluation) -> dict:
     """Mean halting block of object and background tokens that no merge removed, and their difference; or why there is none."""
     arrays, split = arrays_of(campaign, evaluation)
-    if "halt_block" not in arrays:
-        return {"evaluation": evaluation.id, "undefined": "this method halts no tokens"}
     if split.masks is None:
         return {"evaluation": evaluation.id, "undefined": "these images have no object masks"}
-    survived, halt_block = arrays["survived"], arrays["halt_block"].astype(float)
+    survived, halt_block = arrays["merge_block"] == 0, arrays["halt_block"].astype(float)
     if not (halt_block[:, survived] < evaluation.run.network["depth"]).any():
         return {"evaluation": evaluation.id, "undefined": "none halts before the last block"}
     of_object, of_background = (halt_block[:, kind & survived] for kind in classify(split.masks))
@@ -67,35 +66,25 @@ def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arrays_of(campaign: Campaign, evaluation: Evaluation) -> tuple[dict, Split]:
-    arrays = read_arrays(campaign.arrays_file(evaluation.run), evaluation.name, "blocks", "halt_block", "survived")
+    arrays = shown.arrays_of(campaign, evaluation, "blocks", "halt_block", "merge_block")
     return arrays, Prepared(evaluation.run.data.folder).split("test")
 
 
-def paint(campaign: Campaign, evaluation: Evaluation, path: Path, text: str) -> None:
+def paint(campaign: Campaign, evaluation: Evaluation):
     """Images beside their maps, brighter where more blocks computed the token, the object's outline in both."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     arrays, split = arrays_of(campaign, evaluation)
     most = evaluation.run.network["depth"] * evaluation.timesteps
-    figure, axes = plt.subplots(ROWS, 2 * COLUMNS, figsize=(12, 2.75), layout="constrained")
+    figure, axes = canvas.panels(ROWS, 2 * COLUMNS, width=12, height=2.4)
     for index, (left, right) in enumerate(axes.reshape(-1, 2)[: len(split)]):
-        blocks = arrays["blocks"][index] if "blocks" in arrays else np.full(SIDE * SIDE, most)
         size = split.images.shape[1]
         left.imshow(split.images[index])
-        heat = right.imshow(
-            blocks.reshape(SIDE, SIDE), vmin=0, vmax=most, cmap="magma", extent=(-0.5, size - 0.5, size - 0.5, -0.5)
-        )
+        blocks = arrays["blocks"][index].reshape(SIDE, SIDE)
+        heat = right.imshow(blocks, vmin=0, vmax=most, cmap=canvas.HEAT, extent=(-0.5, size - 0.5, size - 0.5, -0.5))
         if split.masks is not None:
-            for axis, colour in ((left, "white"), (right, "cyan")):
-                axis.contour(split.masks[index], [0.5], colors=colour, linewidths=0.8)
+            for axis in (left, right):  # white on black shows on any colour
+                axis.contour(split.masks[index], [0.5], colors="black", linewidths=2)
+                axis.contour(split.masks[index], [0.5], colors="white", linewidths=0.9)
     for axis in axes.flat:
         axis.set_axis_off()
     figure.colorbar(heat, ax=axes, label=f"blocks (of {most})", fraction=0.02, pad=0.01)
-    data = Prepared(evaluation.run.data.folder).meta["origin"]
-    figure.suptitle(f"{text}\n{evaluation.id} on {data}; scale {campaign.experiment.scale}", fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
-    plt.close(figure)
+    return figure

@@ -28,10 +28,10 @@ class Evaluation:
 
 
 def measured(monkeypatch, halt_block, survived, masks):
-    arrays = {"halt_block": np.array(halt_block, np.uint8), "survived": np.array(survived)}
+    arrays = {"halt_block": np.array(halt_block, np.uint8), "merge_block": np.where(survived, 0, 1)}
     split = type("Split", (), {"masks": masks})
     monkeypatch.setattr(figure, "arrays_of", lambda *_: (arrays, split))
-    return figure.measure(None, Evaluation)
+    return figure.measured(None, Evaluation)
 
 
 def scene():

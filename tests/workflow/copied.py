@@ -18,9 +18,9 @@ recipes: {short: {epochs: 1, cooldown_epochs: 1, warmup_epochs: 1, batch: 16, lr
 runs:
   static: {method: static, dataset: shapes, network: small, recipe: short, seeds: [0, 1]}
   at_snn: {method: at_snn, options: {gamma: 5}, parent: static, recipe: short}
-evaluations: {static: {run: static}, at_snn: {run: at_snn, exits: [at_snn_e]}, at_snn_at_10: {run: at_snn, options: {gamma: 10}}}
+evaluations: {static: {run: static}, at_snn: {run: at_snn, exits: [at_snn_e]}, at_snn_at_10: {run: at_snn, options: {gamma: 10}}, static_by_block: {run: static, probe: accuracy_by_block_and_timestep}}
 table1: [{evaluation: static, timesteps: 1}, {evaluation: static}, {evaluation: at_snn}, {evaluation: at_snn, exit: at_snn_e}]
-figures: {blocks_per_token: {evaluations: [at_snn]}, accuracy_over_tokens: {evaluations: [static, at_snn, at_snn_at_10]}}
+figures: {blocks_per_token: {evaluations: [at_snn]}, accuracy_over_tokens: {evaluations: [static, at_snn, at_snn_at_10]}, accuracy_by_block_and_timestep: {evaluations: [static_by_block]}, merged_and_halted: {evaluations: [static]}}
 """
 
 

@@ -35,7 +35,9 @@ def test_a_campaign_ends_in_tables_figures_and_a_self_contained_report(tree):
     assert float(rows[1]["avg_tokens"]) == 1 and float(rows[2]["avg_tokens"]) <= 0.8828
     page = (results / "report.html").read_text()
     assert all(run in page for r in rows for run in r["run_ids"].split())
-    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page) and page.count("data:image/png;base64,") == 3
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page) and "<script" not in page
+    drawn = [path for path in (results / "figures").glob("*.json") if json.loads(path.read_text())["missing"] is None]
+    assert page.count('src="data:image/svg+xml;base64,') == 1 + len(drawn) == page.count("<img")  # and the training curves
     links = set(re.findall(r'href="([^"#]+)"', page))
     assert len(links) > 15 and all((results / link).is_file() for link in links)
     anchors = set(re.findall(r'href="#([^"]+)"', page))

@@ -4,7 +4,18 @@ rule aggregate:
     input:
         campaign.measured(),
     output:
-        tables=campaign.tables(),
+        tables=report(campaign.tables(), caption="../report/tables.rst", category="Tables"),
         made=campaign.made_from("tables"),
     shell:
         "{campaign.stage[aggregate]}"
+
+
+# The paper's sentences, judged on tables and figures.
+rule claims:
+    input:
+        campaign.products(),
+    output:
+        table=report(f"{campaign.folder}/tables/claims.csv", caption="../report/claims.rst", category="Claims"),
+        made=campaign.made_from("claims"),
+    shell:
+        "{campaign.stage[claims]}"

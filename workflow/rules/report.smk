@@ -2,7 +2,13 @@ rule figure:
     input:
         lambda wildcards: campaign.figure_inputs(wildcards.figure),
     output:
-        picture=f"{campaign.folder}/figures/{{figure}}.png",
+        picture=report(
+            f"{campaign.folder}/figures/{{figure}}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        print=f"{campaign.folder}/figures/{{figure}}.pdf",
         numbers=f"{campaign.folder}/figures/{{figure}}.json",
         made=f"{campaign.folder}/made/{{figure}}-{campaign.set_digest}.json",
     wildcard_constraints:
@@ -13,9 +19,9 @@ rule figure:
 
 rule report:
     input:
-        campaign.products(),
+        campaign.shown(),
     output:
-        page=f"{campaign.folder}/report.html",
+        page=report(f"{campaign.folder}/report.html", caption="../report/page.rst", category="Report"),
         made=campaign.made_from("report"),
     shell:
         "{campaign.stage[report]}"

@@ -1,0 +1,83 @@
+"""What all figures are drawn on: one style, colours that all eyes tell apart, and files with the same bytes every time."""
+
+from pathlib import Path
+
+# Okabe and Ito's eight, by method: one method has one colour and one marker in every figure
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE, GREY = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#7F7F7F",
+)
+COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+METHODS = {
+    "static": (BLACK, "o"),
+    "static_control": (GREY, "s"),
+    "tet": (ORANGE, "^"),
+    "dt_snn": (SKY, "v"),
+    "seenn_i": (PURPLE, "v"),
+    "at_snn": (BLUE, "D"),
+    "at_snn_e": (BLUE, "P"),
+    "merge_only": (GREEN, "<"),
+    "halt_only": (RED, ">"),
+    "a_vit": (RED, "h"),
+}
+MODULES = {"sps": GREY, "ssa": BLUE, "mlp": SKY, "head": BLACK, "matching": RED}  # parts of a network
+MERGED, HALTED, COMPUTED = PURPLE, BLUE, "#FFFFFF"  # what became of a token
+HEAT = "cividis"  # for maps: even steps of lightness, the same to colour-blind eyes
+STYLE = {
+    "svg.hashsalt": "at-snn",  # the same ids every time
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.markersize": 5,
+    "image.interpolation": "nearest",
+}
+
+
+def pyplot():
+    """matplotlib.pyplot without a screen, in the figures' style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    plt.rcParams.update(STYLE)
+    return plt
+
+
+def panels(rows: int = 1, columns: int = 1, *, width: float | None = None, height: float | None = None, **options):
+    """A figure and its axes [rows, columns]; sizes in inches, 3.6 x 3 a panel where nothing is said."""
+    size = (width or max(4.8, 3.6 * columns), height or 3.0 * rows + 0.2)
+    return pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+
+
+def look(method: str) -> dict:
+    """Colour and marker of a method; one without an entry gets those of its name."""
+    colour, marker = METHODS.get(method) or (COLOURS[sum(map(ord, method)) % len(COLOURS)], "X")
+    return {"color": colour, "marker": marker}
+
+
+def notice(axis, text: str) -> None:
+    """Words in the place of what an axis can't show."""
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, text, ha="center", va="center", wrap=True, fontsize=9, transform=axis.transAxes)
+
+
+def save(figure, stem: Path) -> None:
+    """<stem>.svg and <stem>.pdf, the same bytes whenever the same is drawn; the figure is closed."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    pyplot().close(figure)

@@ -1,0 +1,105 @@
+"""Stage 6: the paper's checkable sentences, each with what was measured here.  python -m pipeline.claims --scale smoke
+
+The rule is the same for all: a claim is a quantity per seed and a bound. It holds where the 95 % confidence interval of the
+mean over seeds (Student's t) lies beyond the bound on the claimed side, it doesn't hold where the interval lies on the
+other side, and else nothing can be told at this scale; neither can it from one seed, or where the quantity was not
+measured.
+"""
+
+import argparse
+import math
+
+import pandas as pd
+import yaml
+
+from pipeline import record as records
+from pipeline.campaign import Campaign, common_arguments, open_campaign
+from pipeline.discovery import discovered
+from pipeline.errors import run_stage
+from pipeline.evidence import Evidence, Unmeasured
+from pipeline.made import mark_made
+from pipeline.paper_claims import MEASURES
+from pipeline.scale import ROOT
+
+HOLDS, DOES_NOT, UNKNOWN = "holds", "doesn't hold", "can't tell at this scale"
+CONFIDENCE = 0.95
+SENTENCES = ROOT / "baselines" / "paper_claims.yaml"
+STATED = "stated"  # a bound that is the paper's own number
+COLUMNS = [
+    "claim",
+    "sentence",
+    "source",
+    "quantity",
+    "rule",
+    "dataset",
+    "value",
+    "spread",
+    "n",
+    "low",
+    "high",
+    "stated",
+    "unit",
+] + ["verdict", "note", "evidence", "scale"]
+
+
+def judge(values: pd.Series, bound: float, below: bool) -> dict:
+    """The verdict of the rule, with the interval it was taken from."""
+    from scipy.stats import t
+
+    if values.empty:
+        raise Unmeasured("no seed has both networks")
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return {"value": mean, "n": n, "verdict": UNKNOWN, "note": "one seed has no spread"}
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * float(values.std()) / math.sqrt(n)
+    low, high = mean - half, mean + half
+    above = HOLDS if low > bound else DOES_NOT if high < bound else UNKNOWN
+    verdict = {HOLDS: DOES_NOT, DOES_NOT: HOLDS}.get(above, UNKNOWN) if below else above
+    if mean == bound and half == 0:
+        verdict = HOLDS if below else DOES_NOT  # "at most" is met, "more" is not
+    return {"value": mean, "spread": float(values.std()), "n": n, "low": low, "high": high, "verdict": verdict}
+
+
+def read_sentences() -> dict[str, dict]:
+    """The paper's sentences by the name of the claim."""
+    return yaml.safe_load(SENTENCES.read_text())
+
+
+def claims(campaign: Campaign) -> pd.DataFrame:
+    """A line per claim and data set of the campaign."""
+    evidence, sentences = Evidence.read(campaign), read_sentences()
+    names = list(dict.fromkeys(evidence.readings.dataset))
+    lines = [line(evidence, name, claim, dataset) for name, claim in sentences.items() for dataset in names]
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
+    told = {"claim": name, "scale": evidence.campaign.experiment.scale, "stated": claim.get("stated", {}).get(dataset)}
+    told |= {key: claim[key] for key in ("sentence", "source", "quantity", "unit", "evidence")}
+    told["dataset"] = discovered("pipeline.datasets", dataset, "dataset").TITLE
+    below = "at_most" in claim
+    bound = claim["at_most"] if below else claim["more_than"]
+    bound = told["stated"] if bound == STATED else bound
+    if bound is None:
+        return told | {"verdict": UNKNOWN, "n": 0, "note": "the paper states no number for this data set"}
+    told["rule"] = f"{'at most' if below else 'more than'} {bound:g} {claim['unit']}"
+    try:
+        found = judge(MEASURES[name](evidence, dataset), bound, below)
+    except Unmeasured as error:
+        found = {"verdict": UNKNOWN, "n": 0, "note": str(error)}
+    return told | {key: round(x, 4) if isinstance(x, float) else x for key, x in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="pipeline.claims", description=__doc__)
+    common_arguments(parser)
+    options = parser.parse_args()
+    campaign = open_campaign(options.scale, options.data)
+    table = claims(campaign)
+    records.replace(campaign.folder / "tables" / "claims.csv", table.to_csv(index=False, lineterminator="\n"))
+    mark_made(campaign, "claims")
+    print(table.verdict.value_counts().to_string())
+
+
+if __name__ == "__main__":
+    run_stage(main, "claims")

@@ -1,0 +1,76 @@
+"""What the paper's claims are measured on: readings of networks trained as the paper's are, and the numbers of figures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline import record as records
+from pipeline.campaign import Campaign
+from pipeline.errors import UserError
+from pipeline.savings import pretrained
+
+
+class Unmeasured(Exception):
+    """A campaign has not what a claim needs; says what."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The readings of a campaign, of its networks that have the paper's backbone and were trained with the paper's options."""
+
+    campaign: Campaign
+    readings: pd.DataFrame
+
+    @classmethod
+    def read(cls, campaign: Campaign) -> "Evidence":
+        source = campaign.folder / "tables" / "readings.csv"
+        if not source.exists():
+            raise UserError(f"{source} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
+        return cls(campaign, pd.read_csv(source, keep_default_na=False))
+
+    def of(self, dataset: str, method: str, *, gamma: str = "", timesteps: int | None = None, key: str = "accuracy") -> pd.Series:
+        """A column of the readings of a method, by the pretrained network; gamma "low" or "high": of those that were trained.
+
+        Without `timesteps` those that it was trained with; an exit has its own.
+        """
+        own = self.readings[(self.readings.dataset == dataset) & (self.readings.method == method)]
+        own = own[own.as_in_paper.astype(bool)]
+        if gamma and len(own):
+            wanted = own.gamma.astype(float)
+            own = own[wanted == (wanted.min() if gamma == "low" else wanted.max())]
+        if len(own) and not own.exit.iloc[0]:
+            own = own[own.timesteps == (own.trained_timesteps if timesteps is None else timesteps)]
+        if own.empty:
+            at = f" at T = {timesteps}" if timesteps else ""
+            raise Unmeasured(f"no {method}{at} on {dataset}")
+        return own.assign(network=pretrained(own)).drop_duplicates("network").set_index("network")[key].astype(float)
+
+    def difference(self, dataset: str, ours: tuple[str, dict], theirs: tuple[str, dict], key: str = "accuracy") -> pd.Series:
+        """Ours minus theirs, seed by seed."""
+        found = self.of(dataset, ours[0], key=key, **ours[1]) - self.of(dataset, theirs[0], key=key, **theirs[1])
+        if found.dropna().empty:
+            raise Unmeasured(f"{ours[0]} and {theirs[0]} on {dataset} share no pretrained network")
+        return found.dropna()
+
+    def seeds(self, figure: str, dataset: str) -> list[dict]:
+        """What a figure says of each seed of a data set."""
+        path = self.campaign.folder / "figures" / f"{figure}.json"
+        if figure not in self.campaign.experiment.figures or not path.exists():
+            raise Unmeasured(f"figure {figure} is not drawn")
+        numbers = records.read_json(path)
+        if numbers.get("missing"):
+            raise Unmeasured(f"figure {figure} lacks its data")
+        of_data = {e.id for e in self.campaign.evaluations if e.run.data.name == dataset}
+        found = [seed for seed in numbers.get("seeds", []) if seed["evaluation"] in of_data]
+        if not found:
+            raise Unmeasured(f"figure {figure} does not show {dataset}")
+        return found
+
+    def per_seed(self, figure: str, dataset: str, value: Callable[[dict], float | None]) -> pd.Series:
+        """A number of each seed of a figure; those that are undefined there are left out."""
+        found = [value(seed) for seed in self.seeds(figure, dataset) if "undefined" not in seed]
+        known = [x for x in found if x is not None]
+        if not known:
+            raise Unmeasured(f"figure {figure} says it is undefined: nothing halts, or the images have no masks")
+        return pd.Series(known, dtype=float)

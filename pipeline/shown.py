@@ -1,0 +1,65 @@
+"""What figures and the report read of a finished campaign: readings, energy, a probe's numbers, arrays."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline import record as records
+from pipeline.arrays import read_arrays
+from pipeline.campaign import Campaign
+from pipeline.errors import UserError
+from pipeline.figures import MissingData
+from pipeline.identity import Evaluation
+
+
+def table(campaign: Campaign, name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
+    """The lines of a table of the campaign (`readings`, `energy`) that belong to evaluations, in their order."""
+    path = campaign.folder / "tables" / f"{name}.csv"
+    if not path.exists():
+        raise MissingData(f"{path} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
+    lines = pd.read_csv(path, keep_default_na=False)
+    place = {evaluation.id: i for i, evaluation in enumerate(evaluations)}
+    own = lines[lines.evaluation_id.isin(place)]
+    lacking = [evaluation.id for evaluation in evaluations if evaluation.id not in set(own.evaluation_id)]
+    if lacking:
+        raise MissingData(f"{path} has no lines of {', '.join(lacking)}: they are measured by evaluations that are no probes")
+    return own.sort_values("evaluation_id", key=lambda ids: ids.map(place), kind="stable").reset_index(drop=True)
+
+
+def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict:
+    """The numbers that an evaluation or a probe left, those of `wanted` among them."""
+    path = campaign.results_file(evaluation.run)
+    try:
+        metrics = records.read_json(path, "evaluations")["evaluations"][evaluation.name]["metrics"]
+        return metrics if not wanted else {key: metrics[key] for key in wanted}
+    except (UserError, KeyError, TypeError) as error:
+        lacks = f"{path} lacks {', '.join(wanted) or 'the numbers'} of {evaluation.name}"
+        raise MissingData(f"{lacks} ({error}): delete it, and it is measured again") from error
+
+
+def arrays_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict[str, np.ndarray]:
+    """The arrays of an evaluation, all that are `wanted` (pipeline.evaluate.arrays_of says which there are)."""
+    path = campaign.arrays_file(evaluation.run)
+    if not path.exists():
+        raise MissingData(f"{path} is missing: run snakemake, which makes it, or evaluate run {evaluation.run.id} first")
+    found = read_arrays(path, evaluation.name, *wanted)
+    if lacking := [name for name in wanted if name not in found]:
+        raise MissingData(f"{evaluation.id} has no {', '.join(lacking)}: name an evaluation of a method that adapts tokens")
+    return found
+
+
+def fates(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
+    """What became of each token in each block: uint8 [L, T, N, K0], 0 computed there, 1 merged away by then, 2 halted."""
+    arrays = arrays_of(campaign, evaluation, "halt_block", "merge_block")
+    halt, merge = arrays["halt_block"], arrays["merge_block"]
+    block = np.arange(1, evaluation.run.network["depth"] + 1)[:, None, None, None]
+    halted = (halt > 0) & (halt < block)
+    merged = (merge > 0) & (merge <= block[:, 0])
+    return np.where(merged[:, None], 1, np.where(halted, 2, 0)).astype(np.uint8)
+
+
+def by_data(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
+    """Evaluations by their data set, in the order of first mention: a panel each."""
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(evaluation.run.data.name, []).append(evaluation)
+    return groups

@@ -1,0 +1,51 @@
+"""A run's final weights, ready to be measured: what an evaluation passes over, and what a figure's probe is given."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.build import backbone_for, network_for
+from pipeline.checkpoint import load_weights
+from pipeline.identity import Evaluation
+from pipeline.inputs import BATCH, evaluation_batches
+from pipeline.measure import Measurement, measure
+from pipeline.prepared import Prepared
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`backbone` has the trained weights, in evaluation mode, on `device` in `dtype`; `arithmetic` makes the context that
+    chooses the precision of products.
+    """
+
+    evaluation: Evaluation
+    backbone: nn.Module
+    data: Prepared
+    device: torch.device
+    dtype: torch.dtype
+    arithmetic: Callable
+
+    @classmethod
+    def open(cls, campaign, evaluation: Evaluation, data: Prepared, accelerator) -> "Subject":
+        backbone = backbone_for(evaluation.run, evaluation.timesteps)
+        load_weights(campaign.weights_folder(evaluation.run) / "final.safetensors", backbone, evaluation.run.id)
+        dtype = torch.float64 if evaluation.run.precision == "float64" else torch.float32
+        backbone.to(accelerator.device, dtype).eval()
+        return cls(evaluation, backbone, data, accelerator.device, dtype, accelerator.autocast)
+
+    def network(self, **changes) -> nn.Module:
+        """The backbone as the evaluation's method runs it, with some of its options changed."""
+        return network_for(self.evaluation.run.method, self.evaluation.options | changes, self.backbone).eval()
+
+    def batches(self, split: str = "test", images: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The split's batches in order, normalised images [B, 3, S, S] and labels [B]; its first `images` where they are given."""
+        size = BATCH if images is None else min(BATCH, images)
+        found = evaluation_batches(self.data, split, size)
+        return found if images is None else islice(found, max(1, images // size))
+
+    def measure(self, network: nn.Module, split: str = "test", images: int | None = None) -> Measurement:
+        place = {"device": self.device, "dtype": self.dtype, "arithmetic": self.arithmetic}
+        return measure(network, self.batches(split, images), **place)

@@ -1,0 +1,108 @@
+"""A small campaign whose weights make tokens merge and halt: what the figures' tests draw from, evaluated for real."""
+
+import os
+
+import pandas as pd
+import pytest
+from reference import random_official_state_dict
+
+from models.convert import from_official_spikformer
+from pipeline import record as records
+from pipeline import tracking
+from pipeline.aggregate import csv, energy
+from pipeline.campaign import Campaign
+from pipeline.checkpoint import save_weights
+from pipeline.datasets import shapes
+from pipeline.declaration import Experiment
+from pipeline.evaluate import evaluate
+from pipeline.made import mark_made
+from pipeline.mirror import flatten
+from pipeline.prepared import prepare
+from pipeline.readings import readings
+from pipeline.sources import sha256
+
+CONTENT = {
+    "scale": "halting",
+    "about": "a test",
+    "precision": "float64",
+    "datasets": {"shapes": {"train": 40, "test": 30}},
+    "networks": {"small": {"depth": 3, "width": 16, "heads": 2, "timesteps": 3}},
+    "recipes": {"short": {"epochs": 1, "warmup_epochs": 0, "batch": 20}},
+    "runs": {
+        "static": {"method": "static", "dataset": "shapes", "network": "small", "recipe": "short", "seeds": [0, 1]},
+        "static_control": {"method": "static_control", "parent": "static", "recipe": "short"},
+        "dt_snn": {"method": "dt_snn", "parent": "static", "recipe": "short"},
+        "at_snn": {"method": "at_snn", "options": {"gamma": 5}, "parent": "static", "recipe": "short"},
+        "at_snn_1d": {"method": "at_snn", "options": {"gamma": 5, "axes": "1d"}, "parent": "static", "recipe": "short"},
+        "merge_only": {"method": "merge_only", "options": {"gamma": 5}, "parent": "static", "recipe": "short"},
+        "halt_only": {"method": "halt_only", "parent": "static", "recipe": "short"},
+    },
+    "evaluations": {
+        "static": {"run": "static"},
+        "static_control": {"run": "static_control"},
+        "dt_snn": {"run": "dt_snn", "exits": ["dt_snn"]},
+        "at_snn": {"run": "at_snn"},
+        "at_snn_printed": {"run": "at_snn", "options": {"reading": "printed"}},
+        "at_snn_example": {"run": "at_snn", "options": {"reading": "example"}},
+        "at_snn_1d": {"run": "at_snn_1d"},
+        "at_snn_never": {"run": "at_snn", "options": {"alpha": 0.0, "beta": -200.0}},
+        "merge_only": {"run": "merge_only"},
+        "halt_only": {"run": "halt_only"},
+        "by_block": {"run": "static", "probe": "accuracy_by_block_and_timestep"},
+        "similarity": {"run": "static", "probe": "block_similarity"},
+        "masked": {"run": "static", "probe": "masking", "settings": {"masked": [10, 40], "images": 10}},
+        "map": {"run": "at_snn", "probe": "gamma_epsilon", "settings": {"gammas": [0, 5], "epsilons": [0.01, 0.5], "images": 10}},
+    },
+    "table1": [{"evaluation": "static"}],
+    "figures": {
+        "accuracy_over_timesteps": {"evaluations": ["static", "dt_snn", "at_snn"]},
+        "accuracy_over_tokens": {"evaluations": ["static", "at_snn", "at_snn_printed"]},
+        "accuracy_by_block_and_timestep": {"evaluations": ["by_block"]},
+        "block_similarity": {"evaluations": ["similarity"]},
+        "worked_example": {},
+        "blocks_per_token": {"evaluations": ["at_snn"]},
+        "merged_and_halted_maps": {"evaluations": ["at_snn"]},
+        "merged_and_halted": {"evaluations": ["at_snn"]},
+        "easy_and_hard": {"evaluations": ["at_snn"]},
+        "energy_by_module": {"evaluations": ["static", "dt_snn", "at_snn"]},
+        "energy_conventions": {"evaluations": ["static", "at_snn", "merge_only", "halt_only"]},
+        "halting_axes": {"evaluations": ["static", "at_snn", "at_snn_1d"]},
+        "two_neurons": {},
+        "masking": {"evaluations": ["masked"]},
+        "parts_apart": {"evaluations": ["static", "static_control", "merge_only", "halt_only", "at_snn"]},
+        "halting_readings": {"evaluations": ["static_control", "at_snn", "at_snn_printed", "at_snn_example"]},
+        "gamma_epsilon": {"evaluations": ["map"]},
+    },
+}
+GAINS = {0: 0.6, 1: 1.0}  # by seed: what makes channel 0 grow, and tokens halt
+
+
+@pytest.fixture(scope="session")
+def campaign(tmp_path_factory):
+    """Evaluated, and its tables made; what is drawn goes to results/halting/ of the current folder."""
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("halting"))
+    made = Campaign(Experiment.model_validate(CONTENT))
+    data = made.data("shapes")
+    prepare(shapes.read(None, data.train, data.test), data, title="shapes", classes=10)
+    for run in made.runs:
+        state = random_official_state_dict(depth=3, width=16, classes=10, seed=run.seed, blockwise_gain=GAINS[run.seed])
+        network = from_official_spikformer(state, heads=2, timesteps=3)
+        weights = made.weights_folder(run) / "final.safetensors"
+        weights.parent.mkdir(parents=True)
+        save_weights(weights, network.state_dict(), run.id)
+        content = {
+            "run": run.id,
+            "weights_sha256": sha256(weights),
+            "precision": "float64",
+            "best_on_test": {"test_accuracy": 50.0},
+        }
+        records.replace_json(made.run_folder(run) / "done.json", content)
+    for run in made.measured_runs:
+        evaluate(made, run)
+    metrics = {e.id: flatten(tracking.evaluation_entries(made, e)[-1]["metrics"]) for e in made.evaluations}
+    records.replace(made.folder / "tables/readings.csv", csv(readings(made, pd.Series(metrics))))
+    records.replace(made.folder / "tables/energy.csv", csv(energy(made)))
+    mark_made(made, "tables")
+    yield made
+    os.chdir(before)

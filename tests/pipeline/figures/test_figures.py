@@ -1,0 +1,172 @@
+"""Every figure, drawn by its stage from a campaign in which tokens merge and halt, and its numbers worked out again."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import figure, shown
+from pipeline.arrays import read_arrays
+from pipeline.canvas import pyplot
+from pipeline.declaration import Figure
+from pipeline.figures import blocks_per_token, merged_and_halted
+from pipeline.prepared import Prepared
+
+NAMES = [
+    "accuracy_over_timesteps", "accuracy_over_tokens", "accuracy_by_block_and_timestep", "block_similarity", "worked_example",
+    "blocks_per_token", "merged_and_halted_maps", "merged_and_halted", "easy_and_hard", "energy_by_module", "energy_conventions",
+    "halting_axes", "two_neurons", "masking", "parts_apart", "halting_readings", "gamma_epsilon",
+]  # fmt: skip
+
+
+def arrays(campaign, evaluation):
+    return read_arrays(
+        campaign.arrays_file(evaluation.run), evaluation.name, "halt_block", "merge_block", "logits", "labels", "image_tokens"
+    )
+
+
+def test_this_campaign_declares_every_figure_that_there_is(campaign):
+    import pkgutil
+
+    import pipeline.figures
+
+    assert (
+        set(NAMES)
+        == {module.name for module in pkgutil.iter_modules(pipeline.figures.__path__)}
+        == set(campaign.experiment.figures)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_drawn_with_the_same_bytes_every_time(campaign, name):
+    drawn = []
+    for _ in range(2):
+        numbers = figure.draw(campaign, name)
+        assert numbers["missing"] is None and len(numbers["caption"]) > 20 and numbers["scale"] == "halting"
+        stem = campaign.folder / "figures" / name
+        drawn.append([stem.with_suffix(f".{kind}").read_bytes() for kind in ("svg", "pdf", "json")])
+    assert drawn[0] == drawn[1] and drawn[0][0].startswith(b"<?xml") and drawn[0][1].startswith(b"%PDF")
+    assert b"<dc:date>" not in drawn[0][0] and b"CreationDate" not in drawn[0][1]
+    json.loads(drawn[0][2], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert not pyplot().get_fignums(), "every picture is closed"
+
+
+def test_merged_and_halted_tokens_are_those_of_the_trace_counted_one_by_one(campaign):
+    told = figure.draw(campaign, "merged_and_halted")
+    for seed, evaluation in zip(told["seeds"], campaign.named("at_snn"), strict=True):
+        kept, count = arrays(campaign, evaluation), Counter()
+        for l in (1, 2, 3):
+            for t in range(3):
+                for n in range(30):
+                    for k in range(64):
+                        merge, halt = int(kept["merge_block"][n, k]), int(kept["halt_block"][t, n, k])
+                        gone = "merged" if 0 < merge <= l else "halted" if 0 < halt < l else "computed"
+                        count[gone, l, t] += 1 / (30 * 64)
+        assert seed["merged"] == pytest.approx([5 / 64, 10 / 64, 15 / 64]), "gamma 5"
+        for l in (1, 2, 3):
+            assert seed["halted"][l - 1] == pytest.approx([count["halted", l, t] for t in range(3)])
+            assert seed["computed"][l - 1] == pytest.approx([count["computed", l, t] for t in range(3)])
+        assert 0 < seed["halted"][1][0] < seed["halted"][2][2] < 0.8, "otherwise nothing is shown"
+
+
+def test_easy_and_hard_are_the_tenths_of_the_images_that_are_classified_right(campaign):
+    told = figure.draw(campaign, "easy_and_hard")
+    for seed, evaluation in zip(told["seeds"], campaign.named("at_snn"), strict=True):
+        kept = arrays(campaign, evaluation)
+        right = kept["logits"].mean(axis=0).argmax(-1) == kept["labels"]
+        used = sorted(kept["image_tokens"].mean(axis=0)[right])
+        tenth = max(1, round(len(used) / 10))
+        assert seed["easy_share"] == pytest.approx(np.mean(used[:tenth])), (len(used), tenth)
+        assert seed["hard_share"] == pytest.approx(np.mean(used[-tenth:])) and seed["mean_share"] == pytest.approx(np.mean(used))
+
+
+def test_two_minus_one_dimension_is_taken_seed_by_seed(campaign):
+    told = figure.draw(campaign, "halting_axes")
+    readings = pd.read_csv(campaign.folder / "tables/readings.csv", keep_default_na=False).set_index(
+        ["evaluation", "seed", "timesteps"]
+    )
+    for seed, found in enumerate(told["seeds"]):
+        two, one = (readings.loc[(name, seed, 3)] for name in ("at_snn", "at_snn_1d"))
+        assert found["2d_minus_1d_tokens"] == pytest.approx(two.avg_tokens - one.avg_tokens) and two.avg_tokens < one.avg_tokens
+        assert found["2d_minus_1d_accuracy"] == pytest.approx(two.accuracy - one.accuracy)
+    assert len(told["seeds"]) == 2
+
+
+def test_the_energy_that_is_drawn_is_the_tables(campaign):
+    bars = {bar["title"]: bar for bar in figure.draw(campaign, "energy_by_module")["bars"]}
+    layers = pd.read_csv(campaign.folder / "tables/energy.csv")
+    of = layers[layers.evaluation == "at_snn"].groupby("module").pJ_nonzero.sum() / 2 / 1e6
+    assert bars["AT-SNN (γ = 5)"]["uJ"] == pytest.approx(of.to_dict(), rel=1e-6) and of["matching"] > 0
+    assert bars["STATIC"]["uJ"]["matching"] == 0 and bars["STATIC"]["total"] > bars["AT-SNN (γ = 5)"]["total"] - of["matching"]
+    readings = pd.read_csv(campaign.folder / "tables/readings.csv", keep_default_na=False)
+    whole = readings[(readings.evaluation == "at_snn") & (readings.timesteps == 3)].energy_nonzero.mean()
+    assert bars["AT-SNN (γ = 5)"]["total"] == pytest.approx(whole)
+    kinds = {line["title"]: line["uJ"] for line in figure.draw(campaign, "energy_conventions")["lines"]}
+    assert kinds["AT-SNN (γ = 5)"]["nonzero"] == pytest.approx(whole) and whole < kinds["AT-SNN (γ = 5)"]["count"]
+
+
+def test_how_much_earlier_background_halts_is_counted_over_tokens_that_no_merge_took(campaign):
+    told = figure.draw(campaign, "blocks_per_token")
+    kept = arrays(campaign, campaign.named("at_snn")[0])
+    is_object, is_background = blocks_per_token.classify(Prepared(campaign.data("shapes").folder).split("test").masks)
+    sums = {"object": [], "background": []}
+    for n, k in np.argwhere(kept["merge_block"] == 0):
+        for name, kind in (("object", is_object), ("background", is_background)):
+            sums[name] += kept["halt_block"][:, n, k].tolist() if kind[n, k] else []
+    expected = np.mean(sums["object"]) - np.mean(sums["background"])
+    assert told["seeds"][0]["background_halts_earlier_by_blocks"] == pytest.approx(expected)
+
+
+def show(campaign, monkeypatch, name, *evaluations):
+    monkeypatch.setitem(campaign.experiment.figures, name, Figure(evaluations=evaluations))
+    return figure.draw(campaign, name)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    (
+        ("merged_and_halted", "othing halts"),
+        ("merged_and_halted_maps", "othing halts"),
+        ("blocks_per_token", "none halts before the last block"),
+        ("easy_and_hard", "none is easy or hard"),
+    ),
+)
+def test_where_nothing_halts_the_caption_says_so(campaign, monkeypatch, name, words):
+    told = show(campaign, monkeypatch, name, "at_snn_never")
+    assert told["missing"] is None and words in told["caption"]
+
+
+def test_a_figure_without_its_data_says_so_in_all_its_files_and_raises_nothing(campaign, monkeypatch):
+    told = show(campaign, monkeypatch, "merged_and_halted", "static")
+    assert "has no halt_block, merge_block" in told["missing"] and told["missing"] in told["caption"]
+    assert json.loads((campaign.folder / "figures/merged_and_halted.json").read_text())["missing"] == told["missing"]
+    assert (campaign.folder / "figures/merged_and_halted.pdf").exists()
+    told = show(campaign, monkeypatch, "halting_axes", "at_snn")
+    assert "name an evaluation of each" in told["missing"]
+    monkeypatch.setattr(shown, "fates", lambda *_: 1 / 0)
+    assert show(campaign, monkeypatch, "merged_and_halted", "at_snn")["missing"] == "ZeroDivisionError: division by zero"
+
+
+def test_a_file_that_is_gone_is_named(campaign, monkeypatch):
+    path = campaign.arrays_file(campaign.named("halt_only")[0].run)
+    kept = path.read_bytes()
+    path.unlink()
+    told = show(campaign, monkeypatch, "merged_and_halted", "halt_only")
+    path.write_bytes(kept)
+    assert told["missing"] == f"{path} is missing: run snakemake, which makes it, or evaluate first"
+
+
+def test_the_caption_says_what_was_trained_and_what_only_evaluated(campaign):
+    made = figure.draw(campaign, "halting_readings")["made"]
+    assert made == (
+        "Trained as shown: static_control, at_snn; same weights evaluated with other options: at_snn_printed, at_snn_example."
+    )
+    assert figure.draw(campaign, "two_neurons")["made"].startswith("Computed from the formulas alone")
+    assert figure.draw(campaign, "masking")["made"] == "Probed: static."
+
+
+def test_the_words_about_halting_do_not_appear_where_tokens_halt(campaign):
+    assert "othing halts" not in figure.draw(campaign, "merged_and_halted")["caption"]
+    assert merged_and_halted.MOST_EVALUATIONS == 1
