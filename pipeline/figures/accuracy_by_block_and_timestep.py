@@ -1,10 +1,10 @@
 """Accuracy by the number of blocks and of timesteps that are computed (Fig. 1c), on a network as it was trained.
 
-Dimensions: T timesteps, B batch, K tokens, D channels, L blocks.
+Dimensions: T timesteps, B batch, K tokens, D channels, C classes, L blocks.
 """
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
@@ -13,64 +13,82 @@ from pipeline.identity import Evaluation
 
 TITLE = "Accuracy by block and by timestep (Fig. 1c)"
 DEFINITION = (
-    "Left: the head reads the mean over tokens after patch splitting (block 0) and after each block, at all timesteps. Reading: "
-    "the paper does not say how it reads out a block that is not the last; here it is the network's own head, which was trained "
-    "for the last block only. Right: the mean of the logits of timesteps 1 to t."
+    "All tokens in all blocks. Left: the head reads the mean over tokens after patch splitting (block 0) and after each block, "
+    "at all timesteps. Reading: the paper does not say how it reads out a block that is not the last; here it is the network's "
+    "own head, which was trained for the last block only. Right: all blocks, the mean of the logits of timesteps 1 to t."
 )
 MOST_EVALUATIONS = None
+SIDES = {"accuracy_by_block": ("blocks computed", 0), "accuracy_by_timestep": ("timesteps computed", 1)}  # label, first
 
 
 class Settings(BaseModel):
-    """images: how many of the test images; None: all."""
+    """images: how many of the test images, None: all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: int | None = None
+    images: int | None = Field(default=None, ge=1)
 
 
 def measure(subject, settings: Settings) -> dict:
-    """Accuracy in percent: [L + 1] after each block, from 0, and [T] after each timestep."""
+    """Accuracy in percent, of the mean logits: after each block from 0 [L + 1], and after each timestep [T]."""
     import torch
 
     backbone, right, seen = subject.backbone, 0, 0
     for images, labels in subject.batches(images=settings.images):
         with subject.arithmetic():
             u = backbone.embed(images.to(subject.device, subject.dtype))
-            streams = [u]
+            features = [u.mean(dim=2)]
             for block in backbone.blocks:
-                streams.append(block(streams[-1]))
-            logits = torch.stack([backbone.classify(u.mean(dim=2)) for u in streams])  # [L + 1, T, B, C]
+                u = block(u)
+                features.append(u.mean(dim=2))
+            logits = torch.stack([backbone.classify(feature) for feature in features])  # [L + 1, T, B, C]
         steps = torch.arange(1, logits.shape[1] + 1, device=logits.device)[:, None, None]
         means = logits.double().cumsum(1) / steps
         right = right + (means.argmax(-1).cpu() == labels).sum(-1)  # [L + 1, T]
         seen += len(labels)
-    accuracy = 100 * right.double() / seen
-    return {"accuracy_by_block": accuracy[:, -1].tolist(), "accuracy_by_timestep": accuracy[-1].tolist()}
+    accuracy = right.double() / seen * 100
+    return {"images": seen, "accuracy_by_block": accuracy[:, -1].tolist(), "accuracy_by_timestep": accuracy[-1].tolist()}
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A line per data set over blocks and over timesteps."""
-    seeds = [
-        {"evaluation": e.id, "run": e.run.id, "architecture": e.run.architecture, "dataset": e.run.data.name}
-        | shown.metrics_of(campaign, e, "accuracy_by_block", "accuracy_by_timestep")
-        for e in evaluations
-    ]
-    figure, axes = canvas.panels(1, 2, width=8, sharey=True)
-    lines = []
-    for place, own in enumerate(shown.by_data(evaluations).values()):
-        mine = [seed for seed in seeds if seed["evaluation"] in {e.id for e in own}]
-        name = discovered("pipeline.datasets", own[0].run.data.name, "dataset").TITLE
-        for axis, key, first in zip(axes[0], ("accuracy_by_block", "accuracy_by_timestep"), (0, 1)):
-            values = np.array([seed[key] for seed in mine])
-            mean, std = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else None
-            label, at = f"{name}, {own[0].run.architecture}", np.arange(first, first + len(mean))
-            axis.errorbar(at, mean, std, marker="o", capsize=2, color=canvas.COLOURS[place], label=label)
-            spread = None if std is None else std.tolist()
-            lines.append({"dataset": name, "by": key, "mean": mean.tolist(), "std": spread, "n": len(mine)})
-    axes[0, 0].set(xlabel="blocks computed", ylabel="accuracy (%)", ylim=(0, None))
-    axes[0, 1].set(xlabel="timesteps computed")
-    for axis in axes[0]:
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    axes[0, 1].legend(loc="lower right")
-    caption = f"Mean and standard deviation over n = {max(line['n'] for line in lines)} seeds."
-    return figure, {"caption": caption, "lines": lines, "seeds": seeds}
+    """A line per network, over blocks and over timesteps."""
+    lines, seeds = [], []
+    for own in by_name(evaluations):
+        told = [shown.metrics_of(campaign, e, *SIDES) for e in own]
+        about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
+        lines.append(about | {key: spread([t[key] for t in told]) for key in SIDES})
+        seeds += [{"evaluation": e.id, "run": e.run.id} | {key: t[key] for key in SIDES} for e, t in zip(own, told)]
+    counts = sorted({line["n"] for line in lines})
+    caption = f"Mean and standard deviation over n = {counts[-1]} seeds." if counts[-1] > 1 else "One seed."
+    return paint(lines), {"caption": caption, "lines": lines, "seeds": seeds}
+
+
+def by_name(evaluations: list[Evaluation]) -> list[list[Evaluation]]:
+    """The seeds of each declared evaluation."""
+    return [[e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)]
+
+
+def spread(values: list) -> dict:
+    """Mean and sample standard deviation (None of one seed), element by element."""
+    found = np.array(values)
+    return {"mean": found.mean(0).tolist(), "std": found.std(0, ddof=1).tolist() if len(found) > 1 else None}
+
+
+def paint(lines: list[dict]):
+    figure, axes = canvas.panels(1, 2, width=8, height=3.6)
+    for axis, (key, (label, first)) in zip(axes[0], SIDES.items()):
+        for line, colour, marker in zip(lines, canvas.COLOURS, "osD^vPX<"):
+            x = first + np.arange(len(line[key]["mean"]))
+            look = {"color": colour, "marker": marker, "capsize": 2, "lw": 1.5, "label": f"{title(line)}, {line['architecture']}"}
+            axis.errorbar(x, line[key]["mean"], line[key]["std"], **look)
+        axis.set(xlabel=label, ylim=(0, None))
+        axis.set_xticks(range(first, first + max(len(line[key]["mean"]) for line in lines)))
+        axis.margins(x=0.08)
+    axes[0, 0].set_ylabel("accuracy (%)")
+    axes[0, 1].sharey(axes[0, 0])
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def title(line: dict) -> str:
+    return discovered("pipeline.datasets", line["dataset"], "dataset").TITLE

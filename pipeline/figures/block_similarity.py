@@ -4,89 +4,125 @@ Dimensions: T timesteps, B batch, K tokens, D channels, L blocks.
 """
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
+from pipeline.discovery import discovered
+from pipeline.figures import MissingData
 from pipeline.identity import Evaluation
 
 TITLE = "Estimation error and similarity of the inputs of consecutive blocks (Fig. 3)"
 DEFINITION = (
-    "x^l is the input of block l. Per token, the estimation error |x^(l+1) - x^l| / |x^(l+1)| (Euclidean norms, relative to what "
-    "is estimated: a reading, the paper does not define it) and the cosine of x^l and x^(l+1), averaged over tokens and images at "
-    "each timestep (thin) and over timesteps (thick). Tokens that are all zero in either input have neither and are left out."
+    "x^l: the input of block l, x^1 the tokens after patch splitting. Per token, the estimation error |x^(l+1) - x^l| / |x^(l+1)| "
+    "(Euclidean norms) and the cosine of x^l and x^(l+1), averaged over tokens and images at each timestep. Tokens that are zero in "
+    "x^l or x^(l+1) are left out. Reading: the paper does not define the error; here it is relative to what is estimated."
 )
 MOST_EVALUATIONS = None
-PANELS = (("error", "estimation error"), ("cosine", "cosine similarity"))
+PARTS = {"error": "estimation error", "cosine": "cosine similarity"}
 
 
 class Settings(BaseModel):
-    """images: how many of the test images; None: all."""
+    """images: how many of the test images, None: all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: int | None = None
+    images: int | None = Field(default=None, ge=1)
 
 
 def measure(subject, settings: Settings) -> dict:
-    """`error` and `cosine`, [L - 1, T] each; `left_out`, the share of tokens without either."""
+    """`error` and `cosine` from block l to l + 1 at t, [L - 1, T] each (None where no token has them); `left_out`: the share of
+    tokens that have neither.
+    """
     import torch
 
-    sums, kept, seen = 0, 0, 0
+    sums, seen = 0, 0
     for images, _ in subject.batches(images=settings.images):
         with subject.arithmetic():
             inputs = [subject.backbone.embed(images.to(subject.device, subject.dtype))]
             for block in subject.backbone.blocks[:-1]:
                 inputs.append(block(inputs[-1]))
-        pairs = [similarity(before.double(), after.double()) for before, after in zip(inputs[:-1], inputs[1:])]
-        sums = sums + torch.stack([torch.stack((error, cosine)) for error, cosine, _ in pairs])  # [L - 1, 2, T]
-        kept = kept + torch.stack([count for *_, count in pairs])  # [L - 1, T]
-        seen += len(images) * inputs[0].shape[2]
-    error, cosine = (sums / kept[:, None]).unbind(1)
-    return {"error": error.tolist(), "cosine": cosine.tolist(), "left_out": 1 - (kept / seen).mean().item()}
+        pairs = [compared(before.double(), after.double()) for before, after in zip(inputs[:-1], inputs[1:])]
+        sums = sums + torch.stack(pairs, dim=1) if pairs else torch.zeros(3, 0, len(inputs[0]))
+        seen += inputs[0].shape[1:3].numel()
+    *parts, kept = sums.cpu().numpy()
+    means = [[[s / k if k else None for s, k in zip(*row)] for row in zip(part.tolist(), kept.tolist())] for part in parts]
+    return dict(zip(PARTS, means)) | {"left_out": (1 - kept / seen).tolist()}
 
 
-def similarity(before, after):
-    """Sums over tokens and images of estimation error and cosine, and how many tokens have them: [T] each, of [T, B, K, D]."""
+def compared(before, after):
+    """Of token vectors [T, B, K, D], summed over images and tokens: estimation error, cosine, and how many have them, [3, T]."""
     import torch
 
-    norms = before.norm(dim=-1), after.norm(dim=-1)
-    known = (norms[0] > 0) & (norms[1] > 0)
-    error = (after - before).norm(dim=-1) / norms[1]
-    cosine = (after * before).sum(-1) / (norms[0] * norms[1])
-    sums = [torch.where(known, x, 0).sum(dim=(1, 2)) for x in (error, cosine)]
-    return *sums, known.sum(dim=(1, 2))
+    old, new = before.norm(dim=-1), after.norm(dim=-1)
+    known = (old > 0) & (new > 0)
+    error = (after - before).norm(dim=-1) / new
+    cosine = (before * after).sum(-1) / (old * new)
+    return torch.stack([torch.where(known, x, 0).sum((1, 2)) for x in (error, cosine, known.double())])
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A column per network, the paper's (a) and (b)."""
-    seeds = [
-        {"evaluation": e.id, "run": e.run.id, "architecture": e.run.architecture}
-        | shown.metrics_of(campaign, e, "error", "cosine", "left_out")
-        for e in evaluations
-    ]
-    names = list(dict.fromkeys(seed["architecture"] for seed in seeds))
-    figure, axes = canvas.panels(2, len(names), width=max(4.8, 3.6 * len(names)), height=4.6, sharey="row")
-    lines = []
-    for column, name in enumerate(names):
-        mine = [seed for seed in seeds if seed["architecture"] == name]
-        for axis, (key, label) in zip(axes[:, column], PANELS):
-            mean = np.mean([seed[key] for seed in mine], axis=0)  # [L - 1, T]
-            at = np.arange(1, len(mean) + 1)
-            if mean.shape[1] > 1:
-                axis.plot(at, mean, marker=".", color=canvas.SKY, lw=1)
-            over_time = np.array([np.mean(seed[key], axis=1) for seed in mine])
-            std = over_time.std(0, ddof=1) if len(mine) > 1 else None
-            axis.errorbar(at, over_time.mean(0), std, marker="o", lw=2, capsize=2, color=canvas.BLUE)
-            axis.set_xticks(at, [f"{l}→{l + 1}" for l in at])
-            lines.append({"architecture": name, "of": key, "by_timestep": mean.tolist(), "mean": over_time.mean(0).tolist()})
-            if column == 0:
-                axis.set_ylabel(label)
-        axes[0, column].set_title(name)
-        axes[1, column].set(xlabel="from input of block to the next", ylim=(0, 1.02))
-        axes[0, column].set_ylim(0, None)
-    left_out = max(seed["left_out"] for seed in seeds)
-    counts = ", ".join(f"n = {sum(seed['architecture'] == name for seed in seeds)} ({name})" for name in names)
-    caption = f"Thick: mean over timesteps and seeds, {counts}; thin: each timestep. "
-    caption += f"At most {100 * left_out:.1f} % of a network's tokens are all zero and left out."
-    return figure, {"caption": caption, "lines": lines, "seeds": seeds}
+    """A column per network: the paper's (a) and (b)."""
+    columns, seeds = [], []
+    for own in ([e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)):
+        if own[0].run.network["depth"] < 2:
+            raise MissingData(f"{own[0].run.label} has one block: name networks of two or more")
+        told = [shown.metrics_of(campaign, e, *PARTS, "left_out") for e in own]
+        seeds += [{"evaluation": e.id, "run": e.run.id} | {k: t[k] for k in (*PARTS, "left_out")} for e, t in zip(own, told)]
+        columns.append({"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)} | summary(told))
+    return paint(columns), {"caption": caption(columns), "networks": columns, "seeds": seeds}
+
+
+def summary(told: list[dict]) -> dict:
+    """Over seeds: the mean at each timestep [L - 1, T], then mean and standard deviation of the mean over timesteps [L - 1]."""
+    found = {}
+    for key in PARTS:
+        values = np.array([t[key] for t in told], float)  # [seeds, L - 1, T]
+        over_time = np.nanmean(values, axis=2)
+        std = plain(over_time.std(0, ddof=1)) if len(told) > 1 else None
+        found[key] = {"by_timestep": plain(values.mean(0)), "mean": plain(over_time.mean(0)), "std": std}
+    return found | {"left_out": float(np.mean([t["left_out"] for t in told]))}
+
+
+def plain(values: np.ndarray) -> list:
+    """As lists, None where there is no number."""
+    return np.where(np.isnan(values), None, values).tolist()
+
+
+def caption(columns: list[dict]) -> str:
+    counts = " and ".join(str(n) for n in sorted({column["n"] for column in columns}))
+    said = f"Thick: mean over timesteps, with the standard deviation over n = {counts} seeds; thin: each timestep. Left out as zero: "
+    return said + ", ".join(f"{100 * column['left_out']:.2g} % of {column['architecture']}'s tokens" for column in columns) + "."
+
+
+def paint(columns: list[dict]):
+    wide = [max(3, len(column["error"]["mean"])) for column in columns]
+    options = {"width": max(4.8, 1.6 + 0.42 * sum(wide) + 0.9 * len(wide)), "height": 5.2, "sharey": "row", "sharex": "col"}
+    figure, axes = canvas.panels(2, len(columns), gridspec_kw={"width_ratios": wide}, **options)
+    for top, bottom, column in zip(*axes, columns):
+        for axis, key in ((top, "error"), (bottom, "cosine")):
+            lines(axis, column[key])
+        name = discovered("pipeline.datasets", column["dataset"], "dataset").TITLE
+        top.set_title(f"{column['architecture']}\n{name}")
+        at = range(1, len(column["error"]["mean"]) + 1)
+        bottom.set_xticks(at, [f"{l}→{l + 1}" for l in at])
+        bottom.set_xlabel("block l → l + 1")
+    for axis, label in zip(axes[:, 0], PARTS.values()):
+        axis.set_ylabel(label)
+        axis.set_ylim(min(0, axis.get_ylim()[0]), max(1, axis.get_ylim()[1]))
+    named = max(axes[0], key=lambda axis: len(axis.get_legend_handles_labels()[1]))
+    figure.legend(*named.get_legend_handles_labels(), loc="outside lower center", ncols=9)
+    return figure
+
+
+def lines(axis, part: dict) -> None:
+    """Thin, one for each timestep, darker the later; thick, their mean."""
+    by_timestep = np.array(part["by_timestep"], float).T  # [T, L - 1]
+    x, mean = np.arange(1, by_timestep.shape[1] + 1), np.array(part["mean"], float)
+    std = None if part["std"] is None else np.array(part["std"], float)
+    if len(by_timestep) > 1:
+        shades = canvas.pyplot().get_cmap("Blues")(np.linspace(0.4, 0.9, len(by_timestep)))
+        for t, (values, shade) in enumerate(zip(by_timestep, shades), start=1):
+            axis.plot(x, values, color=shade, marker=".", ms=4, lw=1, label=f"t = {t}")
+    axis.errorbar(x, mean, std, color=canvas.BLACK, marker="o", ms=5, lw=2.2, capsize=3, label="mean")
+    axis.set_xlim(0.5, len(x) + 0.5)

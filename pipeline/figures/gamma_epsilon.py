@@ -1,85 +1,115 @@
-"""Accuracy and tokens over gamma and epsilon, on the same weights: what the two knobs do without retraining."""
+"""Accuracy and tokens over gamma and epsilon, with the same weights: what the two knobs do without retraining."""
+
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
+from pipeline.discovery import discovered
 from pipeline.identity import Evaluation
 
-TITLE = "Accuracy and tokens over γ and ε, same weights"
+TITLE = "Accuracy and average tokens over γ and ε, same weights"
 DEFINITION = (
-    "One trained AT-SNN, evaluated with every pair of γ (tokens merged per block) and ε (a token halts once its scores sum to "
-    "1 - ε). Left: accuracy; middle: average tokens, of the 64 per block; right: tokens halted, the share that merging does not "
-    "explain. Framed: nearest to what the network was trained with."
+    "One trained network, evaluated with every pair of γ (tokens merged per block) and ε (a token halts once its scores sum up to "
+    "1 - ε), nothing retrained. Average tokens: share of the 64 tokens that is computed, mean over blocks, timesteps and images; "
+    "the rest is merged away or halted, and both shares are among the numbers. Framed: what the network was trained with."
 )
-MOST_EVALUATIONS = 1
-MAPS = (
-    ("accuracy", "accuracy (%)", "{:.1f}"),
-    ("tokens", "average tokens (share)", "{:.2f}"),
-    ("halted", "halted (share)", "{:.2f}"),
-)
+MOST_EVALUATIONS = None
+MAPS = {"accuracy": ("accuracy (%)", "{:.1f}"), "tokens": ("average tokens", "{:.2f}")}
+SHARES = ("merged", "halted")
 
 
 class Settings(BaseModel):
-    """images: how many of the test images; None: all."""
+    """images: how many of the test images, None: all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gammas: tuple[int, ...] = Field(default=(0, 5, 10, 20), min_length=1)
-    epsilons: tuple[float, ...] = Field(default=(0.01, 0.1, 0.3), min_length=1)
-    images: int | None = None
+    gammas: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 5, 10, 20), min_length=1)
+    epsilons: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(default=(0.01, 0.1, 0.3), min_length=1)
+    images: int | None = Field(default=None, ge=1)
 
 
 def measure(subject, settings: Settings) -> dict:
-    """Each [gammas, epsilons]: accuracy in percent, and shares of the tokens computed, merged away and halted, mean over blocks."""
-    grids: dict[str, list] = {key: [] for key in ("accuracy", "tokens", "merged", "halted")}
+    """Each [gammas, epsilons]: accuracy in percent, shares of the tokens computed, merged away and halted, mean over blocks."""
+    grids: dict = {key: [] for key in (*MAPS, *SHARES)}
     for gamma in settings.gammas:
-        told = [
-            subject.measure(subject.network(gamma=gamma, epsilon=epsilon), images=settings.images).summary()
-            for epsilon in settings.epsilons
-        ]
-        grids["accuracy"].append([x["accuracy"] for x in told])
-        grids["tokens"].append([x["average_tokens"] for x in told])
-        for key in ("merged", "halted"):
-            grids[key].append([float(np.mean(x[f"{key}_by_block"])) for x in told])
+        row = [cell(subject, settings.images, gamma, epsilon) for epsilon in settings.epsilons]
+        for key, grid in grids.items():
+            grid.append([found[key] for found in row])
     return grids
 
 
+def cell(subject, images: int | None, gamma: int, epsilon: float) -> dict:
+    told = subject.measure(subject.network(gamma=gamma, epsilon=epsilon), images=images).summary()
+    shares = {key: float(np.mean(told[f"{key}_by_block"])) for key in SHARES}
+    return {"accuracy": told["accuracy"], "tokens": told["average_tokens"]} | shares
+
+
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A map each, mean over seeds."""
-    gammas, epsilons = (evaluations[0].settings[key] for key in ("gammas", "epsilons"))
-    seeds = [
-        {"evaluation": e.id, "run": e.run.id} | shown.metrics_of(campaign, e, "accuracy", "tokens", "merged", "halted")
-        for e in evaluations
-    ]
-    means = {key: np.mean([seed[key] for seed in seeds], axis=0) for key in ("accuracy", "tokens", "merged", "halted")}
-    trained = [
-        int(np.argmin(np.abs(np.array(grid) - evaluations[0].run.options[key])))
-        for key, grid in (("epsilon", epsilons), ("gamma", gammas))
-    ]
-    size = 1.2 + 0.55 * len(epsilons)
-    figure, axes = canvas.panels(1, len(MAPS), width=3 * max(size, 3.2), height=1.2 + 0.36 * len(gammas))
-    for axis, (key, title, pattern) in zip(axes[0], MAPS):
-        paint(axis, means[key], pattern, trained)
-        axis.set(title=title, xlabel="ε", xticks=range(len(epsilons)), xticklabels=[f"{x:g}" for x in epsilons])
-        axis.set(yticks=range(len(gammas)), yticklabels=gammas)
-    axes[0, 0].set_ylabel("γ")
-    at = {"gammas": gammas, "epsilons": epsilons}
-    at |= {"trained": {key: evaluations[0].run.options[key] for key in ("gamma", "epsilon")}}
-    caption = f"Mean over n = {len(seeds)} seeds; trained with γ = {at['trained']['gamma']}, ε = {at['trained']['epsilon']:g}."
-    if not means["halted"].any():
-        caption += " Nothing halts anywhere on this map."
-    return figure, {"caption": caption} | at | {"mean": {key: x.tolist() for key, x in means.items()}, "seeds": seeds}
+    """A row of maps per network, means over seeds."""
+    rows, seeds = [], []
+    for own in ([e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)):
+        mine = [shown.metrics_of(campaign, e, *MAPS, *SHARES) for e in own]
+        about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
+        grid = {key: list(own[0].settings[key]) for key in ("gammas", "epsilons")}
+        trained = {key: own[0].run.options[key] for key in ("gamma", "epsilon")}
+        rows.append(about | grid | {"trained": trained} | {key: spread([m[key] for m in mine]) for key in (*MAPS, *SHARES)})
+        seeds += [{"evaluation": e.id, "run": e.run.id} | {k: m[k] for k in (*MAPS, *SHARES)} for e, m in zip(own, mine)]
+    return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
 
 
-def paint(axis, values: np.ndarray, pattern: str, trained: list[int]) -> None:
-    """A map with its numbers written in, readable on its own colours."""
+def spread(grids: list) -> dict:
+    """Mean and sample standard deviation (None of one seed), cell by cell."""
+    found = np.array(grids)
+    return {"mean": found.mean(0).tolist(), "std": found.std(0, ddof=1).tolist() if len(found) > 1 else None}
+
+
+def caption(row: dict) -> str:
+    gamma, epsilon = row["trained"]["gamma"], row["trained"]["epsilon"]
+    said = f"{title(row)}, {row['architecture']}: mean over n = {row['n']} seeds; trained with γ = {gamma}, ε = {epsilon:g}"
+    said += "." if place(row) else ", which is not on the map."
+    most = {key: np.max(row[key]["mean"]) for key in SHARES}
+    halted = f"At most {100 * most['halted']:.1f} % of the tokens halt." if most["halted"] else "Nothing halts anywhere on it."
+    return f"{said} {halted} At most {100 * most['merged']:.1f} % are merged away."
+
+
+def title(row: dict) -> str:
+    return discovered("pipeline.datasets", row["dataset"], "dataset").TITLE
+
+
+def place(row: dict) -> tuple[int, int] | None:
+    """Row and column of what the network was trained with, where the map has it."""
+    gamma, epsilon = row["trained"]["gamma"], row["trained"]["epsilon"]
+    if gamma not in row["gammas"] or epsilon not in row["epsilons"]:
+        return None
+    return row["gammas"].index(gamma), row["epsilons"].index(epsilon)
+
+
+def paint(rows: list[dict]):
+    most = max(len(row["epsilons"]) for row in rows), max(len(row["gammas"]) for row in rows)
+    size = {"width": 2 * max(3.2, 1.7 + 0.5 * most[0]), "height": len(rows) * (1 + 0.38 * most[1])}
+    figure, axes = canvas.panels(len(rows), 2, **size)
+    for pair, row in zip(axes, rows):
+        for axis, (key, (label, pattern)) in zip(pair, MAPS.items()):
+            heat(axis, row, key, pattern)
+            axis.set_title(label if len(rows) == 1 else f"{title(row)}: {label}")
+    return figure
+
+
+def heat(axis, row: dict, key: str, pattern: str) -> None:
+    """One map with its numbers written in."""
+    values = np.array(row[key]["mean"])
     image = axis.imshow(values, cmap=canvas.HEAT, aspect="auto", origin="lower")
-    middle = (image.norm.vmin + image.norm.vmax) / 2
-    for (row, column), value in np.ndenumerate(values):
-        colour = "white" if value < middle or image.norm.vmin == image.norm.vmax else "black"
-        axis.text(column, row, pattern.format(value), ha="center", va="center", fontsize=8, color=colour)
-    frame = {"fill": False, "edgecolor": canvas.RED, "linewidth": 2}
-    axis.add_patch(canvas.pyplot().Rectangle((trained[0] - 0.5, trained[1] - 0.5), 1, 1, **frame))
+    for (y, x), value in np.ndenumerate(values):
+        colour = "black" if image.norm(value) > 0.55 else "white"
+        axis.text(x, y, pattern.format(value), ha="center", va="center", fontsize=9, color=colour)
+    if found := place(row):
+        look = {"fill": False, "edgecolor": canvas.RED, "linewidth": 2.5, "clip_on": False}
+        axis.add_patch(canvas.pyplot().Rectangle((found[1] - 0.5, found[0] - 0.5), 1, 1, **look))
+    axis.set(xlabel="ε", xticks=range(len(row["epsilons"])), xticklabels=[f"{x:g}" for x in row["epsilons"]])
+    axis.set(ylabel="γ", yticks=range(len(row["gammas"])), yticklabels=row["gammas"])
     axis.grid(False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)

@@ -1,22 +1,25 @@
 """Temporally-aware against random masking (Fig. 10c): the paper's reason to take the same tokens away at every timestep.
 
-Dimensions: T timesteps, N images, B batch, K = 64 tokens, D channels, M numbers of masked tokens.
+Dimensions: T timesteps, B batch, K tokens, D channels, M numbers of masked tokens.
 """
+
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
+from pipeline.discovery import discovered
 from pipeline.identity import Evaluation
 from pipeline.randomness import generator
 
-TITLE = "Temporally-aware minus random masking (Fig. 10c)"
+TITLE = "Temporally-aware against random masking (Fig. 10c)"
 DEFINITION = (
-    "A static network as it was trained; m of the 64 tokens of each image are masked after patch splitting and in all blocks: "
-    "they receive no current, emit nothing and are 0. Random masking (RM) draws positions anew at each timestep, temporally-aware "
-    "masking (TAM) keeps those of t = 1, so that both mask the same ones at first. Reading: the head takes the mean over all 64 "
-    "tokens, masked ones included, as zeros."
+    "A network as it was trained; m of the 64 tokens of each image are masked after patch splitting and in all blocks: they are 0, "
+    "receive no current and emit nothing. Random masking (RM) draws their positions anew at each timestep, temporally-aware masking "
+    "(TAM) keeps those that RM has at t = 1; fewer masked tokens are among the more. Reading: the head takes the mean over all 64 "
+    "tokens, masked ones as zeros."
 )
 MOST_EVALUATIONS = None
 KINDS = {"tam": ("temporally-aware", canvas.BLUE, "o"), "rm": ("random", canvas.ORANGE, "s")}
@@ -27,13 +30,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    masked: tuple[int, ...] = Field(default=(8, 16, 24, 32, 40, 48, 56), min_length=1)
+    masked: tuple[Annotated[int, Field(ge=0, le=64)], ...] = Field(default=(8, 16, 24, 32, 40, 48, 56), min_length=1)
     draws: int = Field(default=5, ge=5)
-    images: int | None = None
+    images: int | None = Field(default=None, ge=1)
 
 
 def measure(subject, settings: Settings) -> dict:
-    """Accuracy in percent, `unmasked`, and by kind of masking [M, draws]."""
+    """Accuracy in percent: `unmasked`, and of each kind of masking [M, draws]."""
     import torch
 
     right = {kind: np.zeros((len(settings.masked), settings.draws)) for kind in KINDS}
@@ -43,27 +46,28 @@ def measure(subject, settings: Settings) -> dict:
             u = subject.backbone.embed(images.to(subject.device, subject.dtype))
         unmasked += hits(subject, u, None, labels)
         for draw in range(settings.draws):
-            order = torch.from_numpy(orders(subject.evaluation.run.seed, draw, seen, u.shape[:3])).to(u.device)
+            ranks = torch.from_numpy(rank(subject.evaluation.run.seed, draw, seen, u.shape[:3])).to(u.device)
             for place, count in enumerate(settings.masked):
-                right["rm"][place, draw] += hits(subject, u, order >= count, labels)
-                right["tam"][place, draw] += hits(subject, u, (order[:1] >= count).expand_as(order), labels)
+                right["rm"][place, draw] += hits(subject, u, ranks >= count, labels)
+                right["tam"][place, draw] += hits(subject, u, (ranks[:1] >= count).expand_as(ranks), labels)
         seen += len(labels)
-    accuracy = {kind: (100 * values / seen).tolist() for kind, values in right.items()}
-    return accuracy | {"unmasked": 100 * unmasked / seen}
+    accuracy = {kind: (found / seen * 100).tolist() for kind, found in right.items()}
+    return {"images": seen, "unmasked": unmasked / seen * 100} | accuracy
 
 
-def orders(seed: int, draw: int, first: int, shape: tuple[int, ...]) -> np.ndarray:
-    """In which order tokens would be masked, int64 [T, B, K]: a function of run's seed, draw, timestep and image alone."""
-    timesteps, images, tokens = shape
+def rank(seed: int, draw: int, first: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Where each token stands in the order of masking, int64 [T, B, K]: a function of the run's seed, the draw, the image and t.
+
+    `first`: the number of the batch's first image. The first m in order are masked.
+    """
     found = np.empty(shape, np.int64)
-    for image in range(images):
-        random = generator(seed, "masking", draw, first + image)
-        found[:, image] = [random.permutation(tokens) for _ in range(timesteps)]
+    for t, b in np.ndindex(shape[:2]):
+        found[t, b] = generator(seed, "masking", draw, first + b, t + 1).permutation(shape[2])
     return found
 
 
 def hits(subject, u, live, labels) -> int:
-    """How many of a batch are classified right, from tokens u [T, B, K, D] of which those that are not live are masked."""
+    """How many images are classified right from tokens u [T, B, K, D], where those that are not live are masked."""
     if live is not None:
         u = u * live[..., None]
     with subject.arithmetic():
@@ -74,25 +78,62 @@ def hits(subject, u, live, labels) -> int:
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """The difference over the tokens masked, seed by seed and draw by draw, and both accuracies."""
-    masked, seeds = evaluations[0].settings["masked"], []
-    for e in evaluations:
-        told = shown.metrics_of(campaign, e, *KINDS, "unmasked")
-        difference = np.array(told["tam"]) - np.array(told["rm"])
-        seeds.append({"evaluation": e.id, "run": e.run.id, "masked": masked, "difference": difference.mean(1).tolist()} | told)
-    figure, axes = canvas.panels(1, 2, width=8.4, gridspec_kw={"width_ratios": (3, 2)})
-    left, right = axes[0]
-    every = np.concatenate([np.array(seed["tam"]) - np.array(seed["rm"]) for seed in seeds], axis=1)  # [M, seeds x draws]
-    left.axhline(0, color=canvas.BLACK, lw=0.8)
-    left.plot(masked, every, ".", color=canvas.SKY, ms=4)
-    left.plot(masked, every.mean(1), "o-", color=canvas.BLUE, lw=2)
-    left.set(xlabel="tokens masked (of 64)", ylabel="TAM - RM (points of accuracy)", xticks=masked)
-    for kind, (name, colour, marker) in KINDS.items():
-        values = np.concatenate([np.array(seed[kind]) for seed in seeds], axis=1)
-        right.errorbar(masked, values.mean(1), values.std(1, ddof=1), color=colour, marker=marker, capsize=2, label=name)
-    right.axhline(np.mean([seed["unmasked"] for seed in seeds]), color=canvas.GREY, ls="--", lw=1, label="nothing masked")
-    right.set(xlabel="tokens masked (of 64)", ylabel="accuracy (%)", ylim=(0, None))
-    right.legend()
-    draws = evaluations[0].settings["draws"]
-    caption = f"Left: line, the mean; dots, each of {draws} draws of n = {len(seeds)} seeds. Right: mean and standard deviation over both."
-    return figure, {"caption": caption, "mean_difference": every.mean(1).tolist(), "seeds": seeds}
+    """A row per network: the difference over the tokens masked, and both accuracies."""
+    rows, seeds = [], []
+    for own in ([e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)):
+        mine = [told(campaign, e) for e in own]
+        about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
+        rows.append(about | {"draws": own[0].settings["draws"], "masked": own[0].settings["masked"]} | summary(mine))
+        seeds += mine
+    return paint(rows, seeds), {"caption": caption(rows), "networks": rows, "seeds": seeds}
+
+
+def told(campaign: Campaign, evaluation: Evaluation) -> dict:
+    """One seed: accuracies by draw, and TAM - RM in each draw and on average."""
+    found = shown.metrics_of(campaign, evaluation, *KINDS, "unmasked")
+    by_draw = np.array(found["tam"]) - np.array(found["rm"])
+    difference = {"difference": by_draw.mean(1).tolist(), "difference_by_draw": by_draw.tolist()}
+    about = {"evaluation": evaluation.id, "run": evaluation.run.id, "name": evaluation.name}
+    return about | {"masked": evaluation.settings["masked"]} | difference | {k: found[k] for k in (*KINDS, "unmasked")}
+
+
+def summary(seeds: list[dict]) -> dict:
+    """Mean and sample standard deviation (None of one seed) over seeds, of each seed's mean over draws."""
+    values = {kind: np.mean([seed[kind] for seed in seeds], axis=2) for kind in KINDS}
+    values |= {key: np.array([seed[key] for seed in seeds]) for key in ("difference", "unmasked")}
+    std = {key: v.std(0, ddof=1).tolist() if len(seeds) > 1 else None for key, v in values.items()}
+    return {"name": seeds[0]["name"]} | {key: {"mean": v.mean(0).tolist(), "std": std[key]} for key, v in values.items()}
+
+
+def caption(rows: list[dict]) -> str:
+    said = []
+    for row in rows:
+        mean = row["difference"]["mean"]
+        ends = f"{mean[0]:+.2f} points at m = {row['masked'][0]}, {mean[-1]:+.2f} at m = {row['masked'][-1]}"
+        said.append(f"{title(row)}, {row['architecture']}: TAM - RM is {ends} (n = {row['n']} seeds, {row['draws']} draws each).")
+    spread = "the standard deviation over seeds of each seed's mean over draws"
+    return " ".join(said) + f" Lines: means, with {spread}; dots: each draw of each seed."
+
+
+def title(row: dict) -> str:
+    return discovered("pipeline.datasets", row["dataset"], "dataset").TITLE
+
+
+def paint(rows: list[dict], seeds: list[dict]):
+    figure, axes = canvas.panels(len(rows), 2, width=8.4, gridspec_kw={"width_ratios": (3, 2)})
+    for (left, right), row in zip(axes, rows):
+        m = np.array(row["masked"])
+        left.axhline(0, color=canvas.BLACK, lw=0.8)
+        for seed in (seed for seed in seeds if seed["name"] == row["name"]):
+            left.plot(m, seed["difference_by_draw"], ".", color=canvas.SKY, ms=4)
+        left.errorbar(m, row["difference"]["mean"], row["difference"]["std"], fmt="o-", color=canvas.BLUE, lw=2, capsize=3)
+        left.set(ylabel="accuracy, TAM - RM (points)", title=f"{title(row)}, {row['architecture']}")
+        for kind, (name, colour, marker) in KINDS.items():
+            look = {"color": colour, "marker": marker, "capsize": 2, "label": name}
+            right.errorbar(m, row[kind]["mean"], row[kind]["std"], **look)
+        right.axhline(row["unmasked"]["mean"], color=canvas.GREY, ls="--", lw=1, label="nothing masked")
+        right.set(ylabel="accuracy (%)", ylim=(0, None))
+        right.legend(loc="lower left")
+        for axis in (left, right):
+            axis.set(xlabel="tokens masked at each timestep (of 64)", xticks=m)
+    return figure

@@ -1,100 +1,161 @@
-"""The worked example (Fig. 4): nine tokens through AT-SNN, drawn from what the implementation does with them.
+"""Nine tokens through three blocks and two timesteps (Fig. 4): merging and halting, as the implementation does them.
 
-Dimensions: T timesteps, L blocks, K0 = 9 tokens, 3 x 3.
+Dimensions: T timesteps, K0 = 9 tokens, L blocks, D channels. Tokens are numbered from 0 here and from 1 in the picture.
 """
 
 from pipeline import canvas
 from pipeline.campaign import Campaign
 from pipeline.identity import Evaluation
 
-TITLE = "Nine tokens, merged and halted (Fig. 4)"
+TITLE = "Merging and halting, token by token (Fig. 4)"
 DEFINITION = (
-    "AT-SNN with γ = 2, ε = 0.01, α = 5 and β = -10 on nine tokens, three blocks and two timesteps, computed by models.at_snn on "
-    "hand-made tokens; the blocks are stand-ins that add to each token's first channel. Number in a cell: the halting scores that "
-    "the token has summed up after the block, over blocks and timesteps; at 0.99 it halts there (bold). Purple: merged away, the arrow leads to "
-    "the token that took it. Blue: halted in an earlier block. Unlike the paper's drawing, scores are summed over timesteps too "
-    "(Eq. 4), and a merged token leaves the tensor."
+    "The network's own merging and halting (γ = 2, α = 5, β = -10, ε = 0.01) of nine tokens, three by three. Blocks are stand-ins that "
+    "add given counts; all that is drawn is read from the trace of the pass. A cell has the token's H(l, t), the scores summed up over "
+    "blocks 1 to l and timesteps 1 to t; a token halts at the block where it reaches 1 - ε, and the next block runs without it. "
+    "Reading: a halted token may be merged away later, but has nothing left to give. At the last block every token that is left halts."
 )
 MOST_EVALUATIONS = 0
-SIDE, GAMMA, BLOCKS, TIMESTEPS = 3, 2, 3, 2
-# Tokens alike in the channels after the first; 0, 1 and 2 are equal, so the first and the third join the second
-LOOKS = ((4, 0, 0), (4, 0, 0), (4, 0, 0), (0, 3, 1), (1, 3, 0), (0, 1, 3), (0, 2, 2), (1, 0, 3), (2, 1, 2))
-# What each block adds to the first channel of a token (per token merged into it): background grows faster than the object
-ADDED = ((1, 2, 1, 1, 1, 3, 1, 2, 1), (1, 0, 1, 0, 1, 0, 1, 0, 0), (1, 0, 1, 1, 0, 0, 0, 0, 1))
+SIDE, GAMMA = 3, 2
+SHADE = {"computed": canvas.COMPUTED, "halted": (canvas.HALTED, 0.45), "merged": (canvas.MERGED, 0.45)}
+# Counts of each token, rows of the picture one after another. Channel 0 decides on halting, the others on who is like whom:
+# sky above, an object in the middle, ground below.
+LIKENESS = ((4, 0, 0), (4, 0, 0), (4, 0, 0), (0, 4, 2), (0, 4, 0), (0, 4, 1), (1, 0, 4), (0, 0, 4), (0, 1, 4))
+START = ((1, 2, 1, 0, 0, 0, 1, 1, 1), (2, 2, 2, 0, 0, 0, 0, 0, 0))  # channel 0 after patch splitting, by timestep
+ADDED = (  # to channel 0, by block and timestep
+    ((0, 1, 0, 1, 1, 0, 1, 1, 1), (0, 2, 0, 1, 1, 1, 1, 1, 1)),
+    ((0, 2, 0, 1, 0, 1, 0, 1, 0), (0, 0, 0, 1, 0, 0, 0, 2, 0)),
+    ((0, 0, 0, 0, 0, 1, 0, 0, 0), (0, 0, 0, 0, 0, 1, 0, 0, 0)),
+)
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A row of 3 x 3 grids per timestep, a grid per block."""
-    told = run()
-    figure, axes = canvas.panels(TIMESTEPS, BLOCKS, width=7.5, height=5.3)
-    for t in range(TIMESTEPS):
-        for l in range(BLOCKS):
-            paint(axes[t, l], told, l, t)
-            axes[t, l].set_title(f"t = {t + 1}, block {l + 1}: {told['tokens'][l]} tokens left", fontsize=9)
-    merged = ", ".join(f"{source + 1} into {target + 1}" for source, target in told["merges"][0][0])
-    early = [sorted(l for l in halt_block if 0 < l < BLOCKS) for halt_block in told["halt_block"]]
-    words = [f"in blocks {', '.join(map(str, blocks))} at t = {t}" for t, blocks in enumerate(early, start=1)]
-    caption = f"In block 1 tokens {merged} are merged. Tokens halt early {' and '.join(words)}, where scores of t = 1 count too."
-    return figure, {"caption": caption} | told
+    grids = told()
+    return paint(grids), {"caption": caption(grids), "gamma": GAMMA, "grids": grids}
 
 
-def run() -> dict:
-    """The example's trace, by original position: `summed` [L, T, K0], `merges` [L][T] pairs of source and target, and the rest."""
+def run():
+    """The trace of the pass, what merged into what in each block, and the network."""
     import torch
-    from torch import nn
 
-    from models import halting
     from models.at_snn import ATSNN, Past
 
-    class Nine(nn.Module):
-        blocks, classify = range(BLOCKS), nn.Identity()
+    backbone = torch.nn.Module()  # of which adaptation sees only this
+    backbone.blocks, backbone.classify = ADDED, torch.nn.Identity()
+    network = ATSNN(backbone, gamma=GAMMA)
+    start, added = torch.tensor(START, dtype=torch.float64), torch.tensor(ADDED, dtype=torch.float64)
+    likeness = torch.tensor(LIKENESS, dtype=torch.float64).expand(*start.shape, -1)
+    u = torch.cat((start[..., None], likeness), dim=-1)[:, None]  # [T, 1, K0, D]
 
-    added = torch.tensor(ADDED, dtype=torch.float64)
+    def compute(number, tokens):
+        u = tokens.u.clone()
+        u[..., 0] += added[number - 1][:, tokens.position[0]][:, None] * tokens.live
+        return u
 
-    def compute(number: int, tokens):
-        first = added[number - 1, tokens.position] * tokens.n
-        return torch.cat([tokens.u[..., :1] + first[..., None] * tokens.live[..., None], tokens.u[..., 1:]], dim=-1)
-
-    looks = torch.tensor(LOOKS, dtype=torch.float64)
-    u = torch.cat([torch.zeros(len(looks), 1, dtype=torch.float64), looks], dim=1).expand(TIMESTEPS, 1, -1, -1)
-    model, past = ATSNN(Nine(), gamma=GAMMA), Past()
-    trace = model.adapt(u.clone(), compute, past).trace
-    scored = zip(trace.channel_0, trace.executed)
-    h = torch.stack([halting.score(first, executed, model.alpha, model.beta) for first, executed in scored])
-    told = {"summed": h.cumsum(0).cumsum(1)[:, :, 0].tolist(), "executed": trace.executed[:, :, 0].tolist()}
-    told |= {"halt_block": trace.halt_block[:, 0].tolist(), "merge_block": trace.merge_block[0].tolist()}
-    told |= {"tokens": list(trace.tokens), "merges": []}
-    for number in range(1, BLOCKS + 1):
-        found, merged = past.match[number], trace.merge_block[0]
-        position = ((merged == 0) | (merged >= number)).nonzero().flatten()  # of the tokens that this block's merge chose from
-        pairs = [zip(position[found.source[0]].tolist(), position[found.target[t, 0]].tolist()) for t in range(TIMESTEPS)]
-        told["merges"].append([sorted(pair) for pair in pairs])
-    return told
+    past = Past()
+    return network.adapt(u, compute, past).trace, past.match, network
 
 
-def paint(axis, told: dict, l: int, t: int) -> None:
-    """The tokens in block l + 1 at timestep t + 1."""
-    for token in range(SIDE * SIDE):
-        row, column = divmod(token, SIDE)
-        merged = 0 < told["merge_block"][token] <= l + 1
-        computed = told["executed"][l][t][token]
-        fill = canvas.MERGED if merged else "white" if computed else canvas.HALTED
-        cell = {"facecolor": fill, "edgecolor": canvas.GREY, "alpha": 1 if computed else 0.45}
-        axis.add_patch(canvas.pyplot().Rectangle((column, SIDE - 1 - row), 1, 1, **cell))
-        text = f"{told['summed'][l][t][token]:.2f}" if computed else "merged" if merged else "halted"
-        weight = "bold" if computed and told["halt_block"][t][token] == l + 1 else "normal"
-        axis.text(column + 0.5, SIDE - 0.5 - row, text, ha="center", va="center", fontsize=9, weight=weight)
-        axis.text(column + 0.06, SIDE - 0.08 - row, token + 1, ha="left", va="top", fontsize=6.5, color="#404040")
-    for source, target in told["merges"][l][t]:
-        (r0, c0), (r1, c1) = divmod(source, SIDE), divmod(target, SIDE)
-        arrow = {
-            "arrowstyle": "-|>",
-            "color": canvas.BLACK,
-            "lw": 1.2,
-            "shrinkA": 10,
-            "shrinkB": 12,
-            "connectionstyle": "arc3,rad=0.25",
-        }
-        axis.annotate("", (c1 + 0.5, SIDE - 0.5 - r1), (c0 + 0.5, SIDE - 0.5 - r0), arrowprops=arrow)
-    axis.set(xlim=(-0.05, SIDE + 0.05), ylim=(-0.05, SIDE + 0.05), aspect="equal")
+def told() -> list[dict]:
+    """A grid per timestep and block: of each token the sum of its scores and its fate, and the merges as [source, target]."""
+    trace, matches, network = run()
+    sums, grids = scores(trace, network), []
+    for t in range(len(START)):
+        for l in range(len(ADDED)):
+            gone = [0 < block <= l + 1 for block in trace.merge_block[0].tolist()]
+            executed, halted = trace.executed[l, t, 0].tolist(), trace.halt_block[t, 0].tolist()
+            fate = ["merged" if g else "computed" if e else "halted" for g, e in zip(gone, executed)]
+            at = [min(l, block - 1) if block else l for block in halted]  # a halted token keeps the sum it halted with
+            score = [None if g else sums[a, t, 0, k].item() for k, (g, a) in enumerate(zip(gone, at))]
+            grid = {"timestep": t + 1, "block": l + 1, "fate": fate, "halts_here": [block == l + 1 for block in halted]}
+            grids.append(grid | {"score": score, "merges": merges(trace, matches[l + 1], l, t)})
+    return grids
+
+
+def scores(trace, network):
+    """H(l, t) at the exit of each block, by the network's own formulas: [L, T, 1, K0]."""
+    import torch
+
+    from models import halting
+
+    h = torch.stack([halting.score(f, e, network.alpha, network.beta) for f, e in zip(trace.channel_0, trace.executed)])
+    before = h.cumsum(0) - h
+    return torch.stack([halting.halting_sum(b, x, axes=network.axes, reading=network.reading) for b, x in zip(before, h)])
+
+
+def merges(trace, match, l: int, t: int) -> list[list[int]]:
+    """Who gave its counts to whom in block l + 1: original positions of sources that were live, and of their targets."""
+    merge_block = trace.merge_block[0].tolist()
+    left = [k for k, block in enumerate(merge_block) if not 0 < block <= l]  # before this merge
+    pairs = [[left[s], left[g]] for s, g in zip(match.source[0].tolist(), match.target[t, 0].tolist())]
+    halted = {k for k, block in enumerate(trace.halt_block[t, 0].tolist()) if 0 < block <= l}
+    return sorted(pair for pair in pairs if pair[0] not in halted)
+
+
+def caption(grids: list[dict]) -> str:
+    """What to look at, and what is not as the paper drew it."""
+    first = grids[0]["merges"]
+    sources, target = " and ".join(str(s + 1) for s, _ in first), first[0][1] + 1
+    depth = len(ADDED)
+    early = [{k + 1 for k, h in enumerate(g["halts_here"]) if h} for g in grids if g["block"] < depth]
+    by_timestep = [sorted(set().union(*early[t * (depth - 1) : (t + 1) * (depth - 1)])) for t in range(len(START))]
+    halts = "; ".join(f"at t = {t}: {', '.join(map(str, tokens))}" for t, tokens in enumerate(by_timestep, 1))
+    said = f"In block 1 tokens {sources} merge into token {target}, at every timestep. Tokens that halt before the last block: {halts}. "
+    return said + (
+        "Other than in the paper's drawing, scores add up over timesteps too (Eq. 4), merged tokens leave the tensor instead of "
+        "being set to zero, and the counts are made up for this example."
+    )
+
+
+def paint(grids: list[dict]):
+    timesteps, depth = len(START), len(ADDED)
+    figure, axes = canvas.panels(timesteps, depth + 1, width=2.3 * (depth + 1), height=2.35 * timesteps + 0.5)
+    for row, t in zip(axes, range(1, timesteps + 1)):
+        row[0].text(-0.12, 0.5, f"t = {t}", transform=row[0].transAxes, ha="right", va="center", fontsize=12, weight="bold")
+        cells(row[0], ["computed"] * SIDE**2, [f"token {k + 1}" for k in range(SIDE**2)])
+        for axis, grid in zip(row[1:], (g for g in grids if g["timestep"] == t)):
+            text = ["" if score is None else f"{score:.2f}" for score in grid["score"]]
+            cells(axis, grid["fate"], text, grid["halts_here"])
+            for source, target in grid["merges"]:
+                arrow(axis, source, target)
+    for axis, name in zip(axes[0], ("after patch splitting", *(f"block {l}" for l in range(1, depth + 1)))):
+        axis.set_title(name, fontsize=11)
+    legend(figure)
+    return figure
+
+
+def cells(axis, fate: list[str], text: list[str], halts_here: list[bool] | None = None) -> None:
+    """Nine cells; those that halt at this block have a thick edge."""
+    box = canvas.pyplot().Rectangle
+    for k, (kind, words) in enumerate(zip(fate, text)):
+        x, y = k % SIDE, k // SIDE
+        axis.add_patch(box((x, y), 1, 1, facecolor=SHADE[kind], edgecolor="#555555", lw=0.8))
+        here = halts_here is not None and halts_here[k]
+        if here:
+            axis.add_patch(box((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, edgecolor=canvas.HALTED, lw=2.5))
+        size = 8 if halts_here is None else 10
+        axis.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=size, weight="bold" if here else "normal")
+    axis.set(xlim=(-0.03, SIDE + 0.03), ylim=(SIDE + 0.03, -0.03), aspect="equal")
     axis.set_axis_off()
+
+
+def arrow(axis, source: int, target: int) -> None:
+    """From the middle of the source's cell to the edge of the target's number."""
+    (x, y), (a, b) = ((k % SIDE + 0.5, k // SIDE + 0.5) for k in (source, target))
+    far = max(abs(a - x), abs(b - y))
+    end = (a - 0.36 * (a - x) / far, b - 0.36 * (b - y) / far)
+    axis.annotate("", end, (x, y), arrowprops={"arrowstyle": "-|>", "lw": 2, "color": canvas.BLACK, "shrinkA": 0, "shrinkB": 0})
+
+
+def legend(figure) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    edge = {"edgecolor": "#555555"}
+    handles = [
+        Patch(facecolor="white", label="computed, with its H(l, t)", **edge),
+        Patch(facecolor="white", edgecolor=canvas.HALTED, lw=2.5, label="halts at this block"),
+        Patch(facecolor=SHADE["halted"], label="halted before", **edge),
+        Patch(facecolor=SHADE["merged"], label="merged away", **edge),
+        Line2D([], [], color=canvas.BLACK, marker=">", lw=2, label="adds its counts to"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)

@@ -41,7 +41,7 @@ def test_this_campaign_declares_every_figure_that_there_is(campaign):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_is_drawn_with_the_same_bytes_every_time(campaign, name):
-    drawn = []
+    drawn, before = [], pyplot().get_fignums()
     for _ in range(2):
         numbers = figure.draw(campaign, name)
         assert numbers["missing"] is None and len(numbers["caption"]) > 20 and numbers["scale"] == "halting"
@@ -50,7 +50,7 @@ def test_a_figure_is_drawn_with_the_same_bytes_every_time(campaign, name):
     assert drawn[0] == drawn[1] and drawn[0][0].startswith(b"<?xml") and drawn[0][1].startswith(b"%PDF")
     assert b"<dc:date>" not in drawn[0][0] and b"CreationDate" not in drawn[0][1]
     json.loads(drawn[0][2], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert not pyplot().get_fignums(), "every picture is closed"
+    assert pyplot().get_fignums() == before, "every picture is closed"
 
 
 def test_merged_and_halted_tokens_are_those_of_the_trace_counted_one_by_one(campaign):
