@@ -1,57 +1,84 @@
 """The three readings of Eq. 4, on the same weights and, where they are declared, retrained each."""
 
+import numpy as np
 import pandas as pd
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
+from pipeline.figures import MissingData
+from pipeline.figures.parts_apart import PARTS, fate_bar, fates, last, legend, tokens_axis, with_spread
 from pipeline.identity import Evaluation
 
 TITLE = "Three readings of the halting condition"
 DEFINITION = (
     "What a token's scores are summed over before it is compared with 1 - ε: inclusive, blocks 1 to l of timesteps 1 to t (the "
     "default; ACT's and A-ViT's); printed, blocks 1 to l - 1 (Eq. 4 as it stands); example, blocks 1 to l - 1 of timesteps 1 to t "
-    "and block l of timestep t (section 3.1's example). Filled: trained with that reading; hollow: the weights of another, only evaluated."
+    "and block l of timestep t (section 3.1's example). Filled: trained with that reading; hollow: the weights of another, only "
+    "evaluated. Dots are seeds; the large marker is their mean, with the standard deviation. Right: where the tokens went, mean over "
+    "blocks, timesteps, images and seeds."
 )
 MOST_EVALUATIONS = None
 LOOKS = {"inclusive": (canvas.BLUE, "D"), "printed": (canvas.ORANGE, "s"), "example": (canvas.GREEN, "^")}
+SEED = ("evaluation", "run", "reading", "retrained", "accuracy", "tokens")
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A panel per data set: accuracy over average tokens; methods that halt nothing are references."""
-    readings = shown.table(campaign, "readings", evaluations)
-    readings = readings[(readings.exit == "") & (readings.timesteps == readings.trained_timesteps)]
-    groups = shown.by_data(evaluations)
-    figure, axes = canvas.panels(1, len(groups), width=max(5.6, 4.2 * len(groups)), height=3.6)
-    points = []
-    for axis, own in zip(axes[0], groups.values()):
-        for name in dict.fromkeys(e.name for e in own):
-            first = next(e for e in own if e.name == name)
-            points.append(point(axis, readings[readings.evaluation == name], first))
-            same = [e for e in own if e.name == name]
-            points[-1]["halted"] = mean_halted(campaign, same)
-        axis.set(title=points[-1]["dataset"], xlabel="average tokens (share of 64)", ylabel="accuracy (%)")
-        axis.margins(0.15)
-        axis.legend(fontsize=7.5)
+    """A row of panels per data set, a line per evaluation; methods that halt nothing are references."""
+    if not any("reading" in e.options for e in evaluations):
+        raise MissingData("no evaluation here halts tokens: name one of a method with the option reading")
+    readings = last(shown.table(campaign, "readings", evaluations))
+    rows, seeds = [], []
+    for own in shown.by_data(evaluations).values():
+        of_seeds = [told(campaign, readings[readings.evaluation_id == e.id].iloc[0], e) for e in own]
+        names = dict.fromkeys(seed["name"] for seed in of_seeds)
+        rows.append([summarise([seed for seed in of_seeds if seed["name"] == name]) for name in names])
+        seeds += [{key: seed[key] for key in (*SEED, *PARTS)} for seed in of_seeds]
+    heights = [len(lines) for lines in rows]
+    size = {"width": 9.4, "height": sum(0.9 + 0.46 * height for height in heights)}
+    options = {"sharey": "row", "gridspec_kw": {"height_ratios": heights}}
+    figure, axes = canvas.panels(len(rows), 2, **size, **options)
+    for (left, right), lines in zip(axes, rows):
+        paint(left, right, lines)
+    legend(figure, axes[0, 1])
+    points = [line for lines in rows for line in lines]
     caption = f"Mean and standard deviation over n = {max(point['n'] for point in points)} seeds."
-    if not any(point["halted"] for point in points):
+    if not any(point["halted"] > 1e-9 for point in points):
         caption += " Nothing halts before the last block under any reading."
-    return figure, {"caption": caption, "points": points}
+    return figure, {"caption": caption, "points": points, "seeds": seeds}
 
 
-def mean_halted(campaign: Campaign, evaluations: list[Evaluation]) -> float:
-    """Share of the tokens that had halted, over blocks, timesteps, images and seeds."""
-    told = [shown.metrics_of(campaign, e, "halted_by_block")["halted_by_block"] for e in evaluations]
-    return float(pd.DataFrame(told).mean().mean())
+def told(campaign: Campaign, read: pd.Series, evaluation: Evaluation) -> dict:
+    """What an evaluation of one seed says."""
+    line = {"evaluation": evaluation.id, "run": evaluation.run.id, "name": evaluation.name, "title": read.title}
+    line |= {"method": read.method, "dataset": read.dataset_title, "reading": evaluation.options.get("reading")}
+    line |= {"retrained": bool(read.retrained_options), "accuracy": float(read.accuracy), "tokens": float(read.avg_tokens)}
+    return line | fates(campaign, evaluation)
 
 
-def point(axis, own: pd.DataFrame, evaluation: Evaluation) -> dict:
+def summarise(same: list[dict]) -> dict:
     """One evaluation over its seeds."""
-    reading, trained = evaluation.options.get("reading"), evaluation.options == evaluation.run.options
-    colour, marker = LOOKS[reading] if reading else canvas.look(own.method.iloc[0]).values()
-    label = f"{reading}{'' if trained else ', same weights'}" if reading else own.title.iloc[0]
-    spread = own[["avg_tokens", "accuracy"]].std().fillna(0)
-    face = colour if trained else "white"
-    axis.errorbar(own.avg_tokens.mean(), own.accuracy.mean(), spread.accuracy, spread.avg_tokens, color=colour, marker=marker, mfc=face, ls="", capsize=2, ms=7, label=label)  # fmt: skip
-    told = {"evaluation": evaluation.name, "reading": reading, "retrained": trained, "dataset": own.dataset_title.iloc[0]}
-    told |= {"n": len(own), "accuracy": own.accuracy.mean(), "accuracy_std": own.accuracy.std() if len(own) > 1 else None}
-    return told | {"tokens": own.avg_tokens.mean()}
+    line = {key: same[0][key] for key in ("reading", "retrained", "title", "method", "dataset")}
+    line |= {"evaluation": same[0]["name"], "n": len(same), "accuracies": [seed["accuracy"] for seed in same]}
+    for key in ("accuracy", "tokens"):
+        values = np.array([seed[key] for seed in same])
+        line |= {key: float(values.mean()), f"{key}_std": float(values.std(ddof=1)) if len(same) > 1 else None}
+    return line | {key: float(np.mean([seed[key] for seed in same])) for key in PARTS}
+
+
+def paint(left, right, lines: list[dict]) -> None:
+    """Accuracies as points, and shares of tokens as bars."""
+    for place, line in enumerate(lines):
+        colour, marker = LOOKS.get(line["reading"]) or canvas.look(line["method"]).values()
+        seeds = np.array(line["accuracies"])
+        left.plot(seeds, [place] * len(seeds), ".", color=colour, alpha=0.6)
+        style = {"color": colour, "marker": marker, "mfc": colour if line["retrained"] else "white"}
+        left.errorbar(line["accuracy"], place, xerr=line["accuracy_std"], capsize=2, ms=7, **style)
+        fate_bar(right, place, line)
+    left.set(yticks=range(len(lines)), yticklabels=map(named, lines), title=lines[0]["dataset"], ylim=(len(lines) - 0.5, -0.5))
+    left.set_xlabel("accuracy (%)")
+    tokens_axis(right)
+
+
+def named(line: dict) -> str:
+    name = line["reading"] or line["title"]
+    return f"{name}{'' if line['retrained'] else ', same weights'}\n{with_spread(line)} %"
