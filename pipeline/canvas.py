@@ -69,6 +69,11 @@ def look(method: str) -> dict:
     return {"color": colour, "marker": marker}
 
 
+def raised(title: str) -> str:
+    """A method's name with its superscript, as matplotlib writes one."""
+    return title.replace("^e", "$^e$")
+
+
 def notice(axis, text: str) -> None:
     """Words in the place of what an axis can't show."""
     axis.set_axis_off()

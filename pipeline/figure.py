@@ -62,12 +62,13 @@ def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]
 
 def how_made(evaluations: list[Evaluation]) -> str:
     """Which networks of a figure were trained as they are shown, and which only evaluated otherwise: a caption's last sentence."""
-    kinds: dict[str, list[str]] = {"trained as shown": [], "same weights evaluated with other options": [], "probed": []}
+    probed = "measured on networks as they were trained"
+    kinds: dict[str, list[str]] = {"trained as shown": [], "same weights evaluated with other options": [], probed: []}
     for evaluation in evaluations:
-        kind = "probed" if evaluation.probe else "trained as shown"
+        kind = probed if evaluation.probe else "trained as shown"
         if not evaluation.probe and evaluation.options != evaluation.run.options:
             kind = "same weights evaluated with other options"
-        kinds[kind].append(evaluation.run.label if kind == "probed" else evaluation.name)
+        kinds[kind].append(evaluation.run.label if kind == probed else evaluation.name)
     said = [f"{kind}: {', '.join(dict.fromkeys(names))}" for kind, names in kinds.items() if names]
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}." if text else "Computed from the formulas alone: no training, no evaluation."

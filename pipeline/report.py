@@ -161,7 +161,7 @@ def amount(value: str, spread: str, unit: str) -> str:
 
 def short(value: str) -> str:
     try:
-        return f"{float(value):.4g}".replace("-", "−")
+        return f"{float(value):.3g}".replace("-", "−")
     except ValueError:
         return value
 

@@ -129,7 +129,7 @@ def measured(axis, points: pd.DataFrame) -> list:
             place = drawn[first.method] = drawn.get(first.method, -1) + 1
             options = {"ls": LINES[place % len(LINES)], "mfc": look["color"] if first.retrained_options else "white", "zorder": 3}
         yerr = own.accuracy_std.fillna(0)
-        label = name_of(own, several=points.architecture.nunique() > 1)
+        label = canvas.raised(name_of(own, several=points.architecture.nunique() > 1))
         handles.append(axis.errorbar(own.timesteps, own.accuracy, yerr, capsize=2, lw=1.2, label=label, **look | options))
     return handles
 
@@ -153,7 +153,7 @@ def papers(axis, rows: pd.DataFrame) -> list:
     hollow = {"ls": "", "ms": 9, "mfc": "none", "mew": 1.2, "zorder": 5}
     handles, quoted = [], rows[rows.origin == "quoted"]
     for method, own in rows[rows.origin != "quoted"].groupby("method", sort=False):
-        label = own.title.iloc[0].split(" (")[0]
+        label = canvas.raised(own.title.iloc[0].split(" (")[0])
         handles += axis.plot(own.timesteps, own.accuracy, label=label, **canvas.look(method) | hollow)
     if len(quoted):
         look = hollow | {"marker": "s", "color": canvas.GREY, "ms": 6}

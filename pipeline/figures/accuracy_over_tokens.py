@@ -68,7 +68,7 @@ def series(axis, own: pd.DataFrame, timesteps: bool) -> list:
     for retrained, part in own.groupby("retrained_options", sort=False):
         style = look | {"mfc": look["color"] if retrained else "white", "capsize": 2, "lw": 1, "ms": 6}
         style |= {"ls": "-" if len(part) > 1 and part.evaluation.nunique() == 1 else ""}
-        label = title if retrained else f"{title}, same weights"
+        label = canvas.raised(title if retrained else f"{title}, same weights")
         handles.append(axis.errorbar(part.tokens, part.accuracy, part.spread.fillna(0), label=label, **style))
     style = {"fontsize": 7, "color": look["color"], "textcoords": "offset points"}
     for point in own.itertuples():

@@ -35,11 +35,11 @@ def caption(numbers: dict) -> str:
     mean, std = numbers["mean"], numbers["std"]
     if mean is None:
         return (
-            f"How much earlier unmerged background tokens halt than object tokens: undefined, {numbers['seeds'][0]['undefined']}"
+            f"How much earlier unmerged background tokens halt than object tokens: undefined, {numbers['seeds'][0]['undefined']}."
         )
     spread, order = "" if std is None else f" ± {std:.3f}", "earlier" if mean >= 0 else "later"
     means = f"mean over timesteps and images, n = {numbers['n']}"
-    return f"Unmerged background tokens halt {abs(mean):.3f}{spread} blocks {order} than object tokens ({means})"
+    return f"Unmerged background tokens halt {abs(mean):.3f}{spread} blocks {order} than object tokens ({means})."
 
 
 def measured(campaign: Campaign, evaluation: Evaluation) -> dict:
