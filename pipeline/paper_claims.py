@@ -52,12 +52,12 @@ def slows(accuracy: list[float]) -> float | None:
 
 def more_alike_than_vit(evidence: Evidence, dataset: str) -> pd.Series:
     """Cosine of consecutive inputs in Spikformer, mean over blocks and timesteps, minus ViT's of the same seed."""
-    found: dict[str, dict[str, float]] = {"Spikformer": {}, "ViT": {}}
+    found: dict[str, dict[int, float]] = {"spikformer": {}, "spikingformer": {}, "vit": {}}
+    runs = {e.id: e.run for e in evidence.campaign.evaluations}
     for told in evidence.seeds("block_similarity", dataset):
-        values = [x for over_time in told["cosine"] for x in over_time]
-        seed = told["evaluation"].rsplit("-", 2)[1]
-        found.setdefault(told["architecture"].split("-")[0], {})[seed] = sum(values) / len(values)
-    return (pd.Series(found["Spikformer"], dtype=float) - pd.Series(found["ViT"], dtype=float)).dropna()
+        run, values = runs[told["evaluation"]], [x for over_time in told["cosine"] for x in over_time]
+        found[run.network["backbone"]][run.seed] = sum(values) / len(values)
+    return (pd.Series(found["spikformer"], dtype=float) - pd.Series(found["vit"], dtype=float)).dropna()
 
 
 MEASURES = {

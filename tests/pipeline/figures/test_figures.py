@@ -10,6 +10,7 @@ import pytest
 from pipeline import figure, shown
 from pipeline.arrays import read_arrays
 from pipeline.canvas import pyplot
+from pipeline.claims import claims
 from pipeline.declaration import Figure
 from pipeline.figures import blocks_per_token, merged_and_halted
 from pipeline.prepared import Prepared
@@ -171,3 +172,20 @@ def test_the_caption_says_what_was_trained_and_what_only_evaluated(campaign):
 def test_the_words_about_halting_do_not_appear_where_tokens_halt(campaign):
     assert "othing halts" not in figure.draw(campaign, "merged_and_halted")["caption"]
     assert merged_and_halted.MOST_EVALUATIONS == 1
+
+
+def test_the_papers_claims_find_their_numbers_in_the_figures(campaign):
+    """All but those that need a method, an exit or a number of the paper's that this campaign lacks."""
+    for name in NAMES:
+        figure.draw(campaign, name)
+    told = claims(campaign).set_index("claim")
+    assert (told[told.n == 0].note != "").all() and set(told[told.n == 0].note) == {
+        "no at_snn_e on shapes",
+        "no tet on shapes",
+        "no seed has both networks",
+        "the paper states no number for this data set",
+    }
+    assert told[told.n > 0].n.tolist() == [2] * 20
+    axes = json.loads((campaign.folder / "figures/halting_axes.json").read_text())["seeds"]
+    expected = -np.mean([seed["2d_minus_1d_tokens"] for seed in axes])
+    assert told.loc["2D halting removes more tokens"].value == pytest.approx(expected, abs=1e-4) and expected > 0
