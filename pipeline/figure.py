@@ -62,7 +62,7 @@ def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]
 
 def how_made(evaluations: list[Evaluation]) -> str:
     """Which networks of a figure were trained as they are shown, and which only evaluated otherwise: a caption's last sentence."""
-    probed = "measured on networks as they were trained"
+    probed = "measured on trained weights, nothing retrained"
     kinds: dict[str, list[str]] = {"trained as shown": [], "same weights evaluated with other options": [], probed: []}
     for evaluation in evaluations:
         kind = probed if evaluation.probe else "trained as shown"

@@ -1,5 +1,7 @@
 """What figures and the report read of a finished campaign: readings, energy, a probe's numbers, arrays."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -55,6 +57,17 @@ def fates(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
     halted = (halt > 0) & (halt < block)
     merged = (merge > 0) & (merge <= block[:, 0])
     return np.where(merged[:, None], 1, np.where(halted, 2, 0)).astype(np.uint8)
+
+
+def plain(table: pd.DataFrame) -> list[dict]:
+    """Its lines as JSON has them: null where there is no number."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def seeds(counts: Iterable[int]) -> str:
+    """How many seeds are behind what is drawn, in words."""
+    few, most = min(found := list(counts)), max(found)
+    return f"n = {most if few == most else f'{few} to {most}'} seeds"
 
 
 def by_data(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:

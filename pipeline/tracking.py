@@ -12,7 +12,7 @@ from pipeline import record as records
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered, method, method_options
 from pipeline.errors import UserError, run_stage
-from pipeline.identity import Evaluation, Run
+from pipeline.identity import BACKBONES, Evaluation, Run
 from pipeline.mirror import Mirror, campaign_run, experiment_of, flatten, open_client, unreachable
 
 VIEWS_SINCE = 1_790_000_000_000  # a date that MLflow asks for, in milliseconds; always the same
@@ -77,7 +77,8 @@ def row_name(campaign: Campaign, row) -> str:
 
 def title(run: Run, options: dict, seed: bool = True) -> str:
     name = discovered("pipeline.datasets", run.data.name, "dataset").TITLE
-    shown = f"{name} {baselines.label(method(run.method).TITLE, method_options(run.method, options))}"
+    backbone = "" if run.network["backbone"] == "spikformer" else f" {BACKBONES[run.network['backbone']]}"
+    shown = f"{name}{backbone} {baselines.label(method(run.method).TITLE, method_options(run.method, options))}"
     return f"{shown}, seed {run.seed}" if seed else shown
 
 

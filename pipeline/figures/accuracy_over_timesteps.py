@@ -27,18 +27,12 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     readings = shown.table(campaign, "readings", evaluations)
     points, paper = summarise(readings), papers_points(readings)
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "accuracy"]].rename(columns={"evaluation_id": "evaluation"})
-    numbers = {"points": plain(points), "paper": plain(paper), "seeds": plain(seeds)}
+    numbers = {"points": shown.plain(points), "paper": shown.plain(paper), "seeds": shown.plain(seeds)}
     return paint(points, paper), {"caption": caption(points, paper)} | numbers
 
 
-def plain(table: pd.DataFrame) -> list[dict]:
-    """Its lines as JSON has them: null where there is no number."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
-
-
 def caption(points: pd.DataFrame, paper: pd.DataFrame) -> str:
-    few, most = points.n.min(), points.n.max()
-    text = f"Mean and standard deviation over n = {most if few == most else f'{few} to {most}'} seeds. "
+    text = f"Mean and standard deviation over {shown.seeds(points.n)}. "
     without = [title for name, title in names(points).items() if name not in set(paper.dataset)]
     if without:
         return text + f"The paper has no numbers for {', '.join(without)}: everything here is measured."

@@ -18,16 +18,10 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A panel per data set; the numbers are its points."""
     readings = shown.table(campaign, "readings", evaluations)
     points = summarise(readings)
-    few, most = points.n.min(), points.n.max()
-    caption = f"Mean and standard deviation over n = {most if few == most else f'{few} to {most}'} seeds."
+    caption = f"Mean and standard deviation over {shown.seeds(points.n)}."
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "avg_tokens", "accuracy"]]
     seeds = seeds.rename(columns={"evaluation_id": "evaluation"})
-    return paint(points), {"caption": caption, "points": plain(points), "seeds": plain(seeds)}
-
-
-def plain(table: pd.DataFrame) -> list[dict]:
-    """Its lines as JSON has them: null where there is no number."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    return paint(points), {"caption": caption, "points": shown.plain(points), "seeds": shown.plain(seeds)}
 
 
 def summarise(readings: pd.DataFrame) -> pd.DataFrame:

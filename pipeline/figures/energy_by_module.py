@@ -42,7 +42,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(NAMES))
     bars = [one for panel in groups.values() for one in panel]
     caption = (
-        f"Mean over n = {max(one['n'] for one in bars)} seeds; beside each bar its total and the change against STATIC at all "
+        f"Mean over {shown.seeds(one['n'] for one in bars)}; beside each bar its total and the change against STATIC at all "
     )
     return figure, {"caption": caption + "timesteps, at the right the accuracy.", "bars": bars, "seeds": seeds}
 

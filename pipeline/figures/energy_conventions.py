@@ -38,7 +38,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     for axis, (title, panel) in zip(axes[:, 0], panels.items()):
         paint(axis, ", ".join(title), panel)
     legend(figure)
-    caption = f"Mean over n = {max(one['n'] for one in lines)} seeds; beside each bar its percentage and the energy itself."
+    caption = f"Mean over {shown.seeds(one['n'] for one in lines)}; beside each bar its percentage and the energy itself."
     return figure, {"caption": caption, "lines": lines, "seeds": seeds}
 
 

@@ -72,7 +72,7 @@ def differences(readings: pd.DataFrame, own: list[Evaluation]) -> list[dict]:
 
 
 def caption(points: list[dict], seeds: list[dict]) -> str:
-    text = f"Mean and standard deviation over n = {max(line['n'] for line in points)} seeds."
+    text = f"Mean and standard deviation over {shown.seeds(line['n'] for line in points)}."
     if seeds and len({line["dataset"] for line in points}) == 1:
         accuracy, tokens = (np.array([seed[f"2d_minus_1d_{key}"] for seed in seeds]) for key in ("accuracy", "tokens"))
         text += (

@@ -41,7 +41,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         paint(left, right, lines)
     legend(figure, axes[0, 1])
     points = [line for lines in rows for line in lines]
-    caption = f"Mean and standard deviation over n = {max(point['n'] for point in points)} seeds."
+    caption = f"Mean and standard deviation over {shown.seeds(point['n'] for point in points)}."
     if not any(point["halted"] > 1e-9 for point in points):
         caption += " Nothing halts before the last block under any reading."
     return figure, {"caption": caption, "points": points, "seeds": seeds}

@@ -82,7 +82,7 @@ def summarise(same: list[dict]) -> dict:
 
 
 def caption(lines: list[dict]) -> str:
-    text = f"Mean and standard deviation over n = {max(line['n'] for line in lines)} seeds; dots are seeds."
+    text = f"Mean and standard deviation over {shown.seeds(line['n'] for line in lines)}; dots are seeds."
     for key, words in (("merged", "Nothing is merged away."), ("halted", "Nothing halts before the last block.")):
         text += "" if any(line[key] for line in lines) else f" {words}"
     return text

@@ -166,7 +166,7 @@ def test_the_caption_says_what_was_trained_and_what_only_evaluated(campaign):
         "Trained as shown: static_control, at_snn; same weights evaluated with other options: at_snn_printed, at_snn_example."
     )
     assert figure.draw(campaign, "two_neurons")["made"].startswith("Computed from the formulas alone")
-    assert figure.draw(campaign, "masking")["made"] == "Measured on networks as they were trained: static."
+    assert figure.draw(campaign, "masking")["made"] == "Measured on trained weights, nothing retrained: static."
 
 
 def test_the_words_about_halting_do_not_appear_where_tokens_halt(campaign):
