@@ -15,6 +15,7 @@ from baselines import at_snn
 
 TITLE = "A-ViT"
 PARENTS = ("static",)
+BACKBONES = ("vit",)
 
 
 class Options(at_snn.Options):

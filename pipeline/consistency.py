@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.declaration import Evaluation, Experiment, Figure, Row, inherited, timesteps_of
+from pipeline.declaration import Evaluation, Experiment, Figure, Row, inherited, timesteps_of, trained_timesteps
 from pipeline.discovery import discovered, method, method_options, probe_settings
 from pipeline.errors import UserError, nearest
 
@@ -16,8 +16,6 @@ def check(experiment: Experiment, scale: str) -> None:
     for name, network in experiment.networks.items():
         if network.width % network.heads or network.width % 8:
             raise UserError(f"networks.{name}: width {network.width} must be a multiple of 8 and of heads ({network.heads})")
-        if network.backbone == "vit" and network.timesteps != 1:
-            raise UserError(f"networks.{name}.timesteps is {network.timesteps}: a ViT has no time, write timesteps: 1")
     for name, recipe in experiment.recipes.items():
         if recipe.warmup_epochs > recipe.epochs:
             raise UserError(
@@ -58,12 +56,28 @@ def check_run(experiment: Experiment, label: str) -> None:
         raise UserError(f"runs.{label}.seeds: {list(seeds)} holds a seed twice: each is one run")
     known(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
     known(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
+    check_backbone(experiment, label, trained_timesteps(experiment, label), f"runs.{label}")
     train, batch = experiment.datasets[inherited(experiment, label, "dataset")].train, experiment.recipes[run.recipe].batch
     if train and train < batch:
         raise UserError(f"runs.{label}: a batch of {batch} is larger than the {train} training images: use a smaller one")
     check_start(label, run.method, experiment.runs[run.parent].method if run.parent else None)
     if run.parent:
         check_child(experiment, label, run.parent)
+
+
+def check_backbone(experiment: Experiment, label: str, timesteps: int, where: str) -> None:
+    """A run's method and timesteps are possible on its network."""
+    name, backbone = (
+        inherited(experiment, label, "network"),
+        experiment.networks[inherited(experiment, label, "network")].backbone,
+    )
+    allowed = getattr(method(experiment.runs[label].method), "BACKBONES", (backbone,))
+    if backbone not in allowed:
+        raise UserError(
+            f"{where}: {experiment.runs[label].method} is for {' or '.join(allowed)}, network {name!r} is a {backbone}"
+        )
+    if backbone == "vit" and timesteps != 1:
+        raise UserError(f"{where}: {timesteps} timesteps on network {name!r}, a ViT, which has no time: write timesteps: 1")
 
 
 def check_start(label: str, name: str, parent: str | None) -> None:
@@ -96,6 +110,7 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
     known(evaluation.run, experiment.runs, f"{where}.run")
     run = experiment.runs[evaluation.run]
     checked_options(run.method, run.options | evaluation.options, where)
+    check_backbone(experiment, evaluation.run, timesteps_of(experiment, evaluation), where)
     if evaluation.probe:
         try:
             probe_settings(evaluation.probe, evaluation.settings)

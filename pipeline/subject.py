@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.build import backbone_for, network_for
 from pipeline.checkpoint import load_weights
 from pipeline.identity import Evaluation
-from pipeline.inputs import BATCH, evaluation_batches
+from pipeline.inputs import evaluation_batches
 from pipeline.measure import Measurement, measure
 from pipeline.prepared import Prepared
 
@@ -42,9 +41,13 @@ class Subject:
 
     def batches(self, split: str = "test", images: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The split's batches in order, normalised images [B, 3, S, S] and labels [B]; its first `images` where they are given."""
-        size = BATCH if images is None else min(BATCH, images)
-        found = evaluation_batches(self.data, split, size)
-        return found if images is None else islice(found, max(1, images // size))
+        left = float("inf") if images is None else images
+        for batch, labels in evaluation_batches(self.data, split):
+            if left <= 0:
+                return
+            count = min(len(labels), left)
+            yield batch[:count], labels[:count]
+            left -= count
 
     def measure(self, network: nn.Module, split: str = "test", images: int | None = None) -> Measurement:
         place = {"device": self.device, "dtype": self.dtype, "arithmetic": self.arithmetic}

@@ -211,3 +211,8 @@ def test_the_frame_is_where_the_network_was_trained_or_nowhere():
 def test_settings_that_mean_nothing_are_refused(settings, fault):
     with pytest.raises(ValidationError, match=next(iter(fault))):
         settings(**fault)
+
+
+@pytest.mark.parametrize("count", (1, 7, 24, 250))
+def test_as_many_images_are_measured_as_are_asked_for(count):
+    assert sum(len(labels) for _, labels in subject(spikformer(depth=1)).batches(images=count)) == min(count, IMAGES)
