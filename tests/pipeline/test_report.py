@@ -106,7 +106,7 @@ def test_claims_stand_together_with_what_was_measured_and_where_it_is_shown(camp
     ]
     pd.DataFrame(lines).to_csv(campaign.folder / "tables" / "claims.csv", index=False)
     first, second = report.claim_groups(campaign)
-    assert [line["here"] for line in first] == ["−0.1235 ± 0.1 points", "1 points"] and second[0]["here"] == ""
+    assert [line["here"] for line in first] == ["−0.123 ± 0.1 points", "1 points"] and second[0]["here"] == ""
     assert [line["link"] for line in (*first, *second)] == ["tables/savings.csv", "", "#figure-drawn"]
     assert second[0]["shown"] == "Fig. 8" and first[0]["paper"] == "0.18 points"
     shown = page(campaign, claims=[first, second], figures=[report.figure_facts(campaign, "drawn")])

@@ -5,6 +5,7 @@ from contextlib import chdir
 import pandas as pd
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from reference import random_official_state_dict
 
 from models.convert import from_official_spikformer
@@ -115,6 +116,7 @@ def network_of(seed: int, data):
 
 
 def make() -> Campaign:
+    AcceleratorState._reset_state(reset_partial_state=True)  # a process has one; other tests may have asked for bf16
     made = Campaign(Experiment.model_validate(CONTENT))
     data = made.data("shapes")
     prepare(shapes.read(None, data.train, data.test), data, title="shapes", classes=10)
