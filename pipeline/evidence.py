@@ -58,7 +58,10 @@ class Evidence:
         path = self.campaign.folder / "figures" / f"{figure}.json"
         if figure not in self.campaign.experiment.figures or not path.exists():
             raise Unmeasured(f"figure {figure} is not drawn")
-        numbers = records.read_json(path)
+        try:
+            numbers = records.read_json(path)
+        except UserError as error:
+            raise Unmeasured(f"the numbers of figure {figure} are damaged: delete {path}, and it is drawn again") from error
         if numbers.get("missing"):
             raise Unmeasured(f"figure {figure} lacks its data")
         of_data = {e.id for e in self.campaign.evaluations if e.run.data.name == dataset}
@@ -69,7 +72,10 @@ class Evidence:
 
     def per_seed(self, figure: str, dataset: str, value: Callable[[dict], float | None]) -> pd.Series:
         """A number of each seed of a figure; those that are undefined there are left out."""
-        found = [value(seed) for seed in self.seeds(figure, dataset) if "undefined" not in seed]
+        try:
+            found = [value(seed) for seed in self.seeds(figure, dataset) if "undefined" not in seed]
+        except (KeyError, IndexError, TypeError) as error:
+            raise Unmeasured(f"figure {figure} lacks what this is measured by: {error!r}") from error
         known = [x for x in found if x is not None]
         if not known:
             raise Unmeasured(f"figure {figure} says it is undefined: nothing halts, or the images have no masks")

@@ -85,6 +85,10 @@ def test_differences_are_taken_seed_by_seed_and_what_is_not_measured_says_so(cam
 
 def test_a_figure_without_its_data_decides_nothing(campaign):
     path = campaign.folder / "figures/masking.json"
+    path.write_text('{"missing": ')
+    assert "are damaged" in claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note
+    path.write_text(json.dumps({"missing": None, "seeds": [{"evaluation": "static-s0"}]}))
+    assert "lacks what" in claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note
     path.write_text(json.dumps({"missing": "an evaluation"}))
     assert (
         claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note == "figure masking lacks its data"
