@@ -163,10 +163,13 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """u + SSA(u), then u + MLP(u): the stream u holds non-negative integers, at most 2 more per block."""
 
+    parts: tuple[type[SSA], type[MLP]] = (SSA, MLP)
+
     def __init__(self, width: int, heads: int):
         super().__init__()
-        self.attention = SSA(width, heads)
-        self.mlp = MLP(width)
+        attention, mlp = self.parts
+        self.attention = attention(width, heads)
+        self.mlp = mlp(width)
 
     def forward(
         self, u: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"

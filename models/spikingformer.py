@@ -66,19 +66,10 @@ class MLP(spikformer.MLP):
         return super().forward(self.neuron(u), live, bn_rows)
 
 
-class Block(nn.Module):
+class Block(spikformer.Block):
     """u + SSA(u), then u + MLP(u): the stream u holds real numbers of either sign."""
 
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.attention = SSA(width, heads)
-        self.mlp = MLP(width)
-
-    def forward(
-        self, u: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
-    ) -> Float[Tensor, "T B K D"]:
-        u = u + self.attention(u, live, bn_rows)
-        return u + self.mlp(u, live, bn_rows)
+    parts = (SSA, MLP)
 
 
 class Spikingformer(SpikingTransformer):

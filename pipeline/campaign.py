@@ -185,10 +185,10 @@ class Campaign:
         return sets[measured_set]
 
     def figure_inputs(self, figure: str) -> list[str]:
-        """The tables, and the results and arrays of the evaluations that a figure shows."""
+        """The tables, and the results and arrays of the evaluations that a figure shows; nothing, if it shows none."""
         runs = {e.run.id: e.run for name in self.experiment.figures[figure].evaluations for e in self.named(name)}
         files = [place(run) for run in runs.values() for place in (self.results_file, self.arrays_file)]
-        return [str(path) for path in (self.made_from("tables"), *files)]
+        return [str(path) for path in (self.made_from("tables"), *files)] if files else []
 
     def measured(self) -> list[str]:
         """Everything a table is made from."""

@@ -1,21 +1,13 @@
 """What all figures are drawn on: one style, colours that all eyes tell apart, and files with the same bytes every time."""
 
+import io
 from pathlib import Path
 
-# Okabe and Ito's eight, by method: one method has one colour and one marker in every figure
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE, GREY = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-    "#7F7F7F",
-)
+# Okabe and Ito's, but their yellow, which is too pale for a line, and a grey
+BLACK, GREY, ORANGE, SKY = "#000000", "#7F7F7F", "#E69F00", "#56B4E9"
+GREEN, BLUE, RED, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
-METHODS = {
+METHODS = {  # one method has one colour and one marker in every figure
     "static": (BLACK, "o"),
     "static_control": (GREY, "s"),
     "tet": (ORANGE, "^"),
@@ -74,15 +66,32 @@ def raised(title: str) -> str:
     return title.replace("^e", "$^e$")
 
 
+def three_digits(value: float) -> str:
+    """0.360, 11.6, 361."""
+    return f"{value:#.3g}".rstrip(".")
+
+
+def energy_unit(most: float) -> tuple[str, float]:
+    """The unit in which up to `most` uJ are written, and how many uJ it is."""
+    return ("mJ", 1000.0) if most >= 100 else ("µJ", 1.0)
+
+
 def notice(axis, text: str) -> None:
     """Words in the place of what an axis can't show."""
     axis.set_axis_off()
     axis.text(0.5, 0.5, text, ha="center", va="center", wrap=True, fontsize=9, transform=axis.transAxes)
 
 
+def svg(figure) -> bytes:
+    """The figure as an SVG, the same bytes whenever the same is drawn."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
 def save(figure, stem: Path) -> None:
     """<stem>.svg and <stem>.pdf, the same bytes whenever the same is drawn; the figure is closed."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    stem.with_suffix(".svg").write_bytes(svg(figure))
     figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": None, "Producer": None})
     pyplot().close(figure)

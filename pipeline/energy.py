@@ -39,11 +39,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.readings import CONVENTIONS, PJ_PER_UJ
 from pipeline.taps import COUNTS, MODULES, NUMBERS, Drive, Tap, taps_of
 
 MAC_PJ, AC_PJ = 4.6, 0.9  # pJ per operation, 32 bits, 45 nm: Horowitz 2014, ISSCC
-PJ_PER_UJ = 1e6
-CONVENTIONS = ("nonzero", "count", "mac")
 
 
 @dataclass(frozen=True)

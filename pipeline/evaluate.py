@@ -71,8 +71,7 @@ def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndar
     metrics["images_per_second"] = len(test.labels) / (time.monotonic() - start)
     if not float32:
         metrics["changed_from_float32"] = changed_from_float32(subject, network, test)
-    place = {"device": subject.device, "dtype": subject.dtype, "arithmetic": subject.arithmetic}
-    energy = measure_energy(network, subject.batches(), **place)
+    energy = measure_energy(network, subject.batches(), **subject.place)
     metrics["energy"] = summary(energy)
     if evaluation.exits:
         heldout = subject.measure(network, "heldout")

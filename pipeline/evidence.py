@@ -1,4 +1,4 @@
-"""What the paper's claims are measured on: readings of networks trained as the paper's are, and the numbers of figures."""
+"""What the paper's claims are measured on: a campaign's readings, and the numbers of its figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline import record as records
+from pipeline import shown
 from pipeline.campaign import Campaign
 from pipeline.errors import UserError
 from pipeline.savings import pretrained
@@ -17,17 +18,18 @@ class Unmeasured(Exception):
 
 @dataclass(frozen=True)
 class Evidence:
-    """The readings of a campaign, of its networks that have the paper's backbone and were trained with the paper's options."""
+    """A campaign and its readings.
+
+    `of` and `difference` take those of the paper's backbone, trained with the paper's options; `seeds` and `per_seed` whatever
+    networks the figure was declared to show.
+    """
 
     campaign: Campaign
     readings: pd.DataFrame
 
     @classmethod
     def read(cls, campaign: Campaign) -> "Evidence":
-        source = campaign.folder / "tables" / "readings.csv"
-        if not source.exists():
-            raise UserError(f"{source} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
-        return cls(campaign, pd.read_csv(source, keep_default_na=False))
+        return cls(campaign, pd.read_csv(shown.table_file(campaign, "readings"), keep_default_na=False))
 
     def of(self, dataset: str, method: str, *, gamma: str = "", timesteps: int | None = None, key: str = "accuracy") -> pd.Series:
         """A column of the readings of a method, by the pretrained network; gamma "low" or "high": of those that were trained.

@@ -45,7 +45,7 @@ def draw(campaign: Campaign, name: str) -> dict:
 def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]) -> tuple:
     """The picture and its numbers, or words that say what is missing."""
     try:
-        for path in campaign.figure_inputs(name) if evaluations else []:
+        for path in campaign.figure_inputs(name):
             if not os.path.exists(path):
                 raise UserError(f"{path} is missing: run snakemake, which makes it, or evaluate first")
         return module.draw(campaign, evaluations)

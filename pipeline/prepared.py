@@ -18,8 +18,6 @@ from pipeline.randomness import generator
 from pipeline.record import read_json
 from pipeline.sources import HELD_OUT, Raw
 
-SPLITS = ("train", "heldout", "test")
-
 
 @dataclass(frozen=True)
 class Split:

@@ -12,7 +12,8 @@ from pipeline.declaration import Recipe, Row
 from pipeline.discovery import discovered, method, method_options
 from pipeline.identity import Evaluation, Run
 
-CONVENTIONS = ("nonzero", "count", "mac")  # of pipeline.energy, which imports torch
+CONVENTIONS = ("nonzero", "count", "mac")  # of energy: pipeline.energy says what each means
+PJ_PER_UJ = 1e6
 DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
 
 

@@ -14,7 +14,7 @@ import yaml
 from markupsafe import Markup
 
 from pipeline import record as records
-from pipeline import render, tracking, training_curves
+from pipeline import render, shown, tracking, training_curves
 from pipeline.aggregate import epochs_of, evaluation_files, record_of
 from pipeline.campaign import FIGURE_KINDS, Campaign, common_arguments, open_campaign
 from pipeline.canvas import MODULES
@@ -22,19 +22,18 @@ from pipeline.discovery import discovered
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Evaluation
 from pipeline.made import mark_made
-from pipeline.readings import CONVENTIONS, describe, name_of
+from pipeline.readings import CONVENTIONS, PJ_PER_UJ, describe, name_of
 
 READ = ("table1", "savings", "energy", "curves")  # tables
 SHARES = {"tokens_by_block": "computed", "merged_by_block": "merged away", "halted_by_block": "halted"}
 VERDICTS = {"holds": ("✓", "holds"), "doesn't hold": ("✗", "fails"), "can't tell at this scale": ("?", "open")}
-PJ_PER_UJ = 1e6
 PX_PER_PT = 4 / 3
 PAPERS_FIGURE = re.compile(r"(?<=\()Fig[^()]*(?=\))")  # at the end of a figure's title
 SIZE = re.compile(r'\b(width|height)="([\d.]+)pt"')  # as matplotlib writes it
 
 
 def report(campaign: Campaign) -> Path:
-    tables = {name: read_table(campaign, name) for name in READ}
+    tables = {name: pd.read_csv(shown.table_file(campaign, name)) for name in READ}
     runs, evaluations = run_facts(campaign), evaluation_facts(campaign)
     content = {
         "experiment": campaign.experiment,
@@ -63,13 +62,6 @@ def report(campaign: Campaign) -> Path:
     mark_made(campaign, "report")
     tracking.show_products(campaign)
     return path
-
-
-def read_table(campaign: Campaign, name: str) -> pd.DataFrame:
-    path = campaign.folder / "tables" / f"{name}.csv"
-    if not path.exists():
-        raise UserError(f"{path} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
-    return pd.read_csv(path)
 
 
 def headline(campaign: Campaign, runs: list[dict]) -> dict[str, str]:
@@ -128,7 +120,7 @@ def energy_rows(layers: pd.DataFrame) -> list[dict]:
     rows = []
     for name, own in layers.groupby("evaluation", sort=False):
         by_seed = own.groupby("seed")[[f"pJ_{kind}" for kind in CONVENTIONS]].sum() / PJ_PER_UJ
-        first = own.iloc[0].to_dict() | {"dataset_title": discovered("pipeline.datasets", own.dataset.iloc[0], "dataset").TITLE}
+        first = own.iloc[0].to_dict() | {"dataset_title": shown.data_title(own.dataset.iloc[0])}
         first |= {f"{kind}_mean": by_seed[f"pJ_{kind}"].mean() for kind in CONVENTIONS}
         first |= {f"{kind}_std": by_seed[f"pJ_{kind}"].std() for kind in CONVENTIONS}
         modules = own.groupby("module").pJ_nonzero.sum() / PJ_PER_UJ / len(by_seed)
@@ -193,11 +185,11 @@ def figure_facts(campaign: Campaign, name: str) -> dict:
     return facts | {"picture": picture(stem.with_suffix(".svg").read_bytes())}
 
 
-def evaluation_groups(campaign: Campaign, shown: list[dict]) -> dict[str, list[Evaluation]]:
+def evaluation_groups(campaign: Campaign, listed: list[dict]) -> dict[str, list[Evaluation]]:
     """The evaluations that a figure shows, by name; those that are not declared any more are left out."""
     declared, links = {e.id: e for e in campaign.evaluations}, evaluation_files(campaign)
     groups: dict[str, list[dict]] = {}
-    for one in shown:
+    for one in listed:
         if evaluation := declared.get(one["id"]):
             groups.setdefault(evaluation.name, []).append({"run": evaluation.run, "file": links[evaluation.run.id]})
     return groups

@@ -1,6 +1,8 @@
-"""What figures and the report read of a finished campaign: readings, energy, a probe's numbers, arrays."""
+"""What figures, claims and the report read of a finished campaign: tables, a probe's numbers, arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -8,16 +10,26 @@ import pandas as pd
 from pipeline import record as records
 from pipeline.arrays import read_arrays
 from pipeline.campaign import Campaign
+from pipeline.discovery import discovered
 from pipeline.errors import UserError
 from pipeline.figures import MissingData
 from pipeline.identity import Evaluation
 
+SIDE = 8  # tokens per side of an image
+Item = TypeVar("Item")
 
-def table(campaign: Campaign, name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
-    """The lines of a table of the campaign (`readings`, `energy`) that belong to evaluations, in their order."""
+
+def table_file(campaign: Campaign, name: str) -> Path:
+    """Where a table of the campaign is. Raises MissingData, a UserError, where it is not."""
     path = campaign.folder / "tables" / f"{name}.csv"
     if not path.exists():
         raise MissingData(f"{path} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
+    return path
+
+
+def table(campaign: Campaign, name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
+    """The lines of a table of the campaign (`readings`, `energy`) that belong to evaluations, in their order."""
+    path = table_file(campaign, name)
     lines = pd.read_csv(path, keep_default_na=False)
     place = {evaluation.id: i for i, evaluation in enumerate(evaluations)}
     own = lines[lines.evaluation_id.isin(place)]
@@ -25,6 +37,11 @@ def table(campaign: Campaign, name: str, evaluations: list[Evaluation]) -> pd.Da
     if lacking:
         raise MissingData(f"{path} has no lines of {', '.join(lacking)}: they are measured by evaluations that are no probes")
     return own.sort_values("evaluation_id", key=lambda ids: ids.map(place), kind="stable").reset_index(drop=True)
+
+
+def as_trained(readings: pd.DataFrame) -> pd.DataFrame:
+    """Each evaluation at the timesteps that its network was trained with, no exits."""
+    return readings[(readings.exit == "") & (readings.timesteps == readings.trained_timesteps)]
 
 
 def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict:
@@ -59,6 +76,15 @@ def fates(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
     return np.where(merged[:, None], 1, np.where(halted, 2, 0)).astype(np.uint8)
 
 
+def correct(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
+    """Which test images the mean of all logits classifies right: bool [N], not all of them False."""
+    arrays = arrays_of(campaign, evaluation, "logits", "labels")
+    right = arrays["logits"].mean(0, dtype=float).argmax(-1) == arrays["labels"]
+    if not right.any():
+        raise MissingData("no test image is classified correctly: train for longer")
+    return right
+
+
 def plain(table: pd.DataFrame) -> list[dict]:
     """Its lines as JSON has them: null where there is no number."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
@@ -70,9 +96,30 @@ def seeds(counts: Iterable[int]) -> str:
     return f"n = {most if few == most else f'{few} to {most}'} seeds"
 
 
-def by_data(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
-    """Evaluations by their data set, in the order of first mention: a panel each."""
-    groups: dict[str, list[Evaluation]] = {}
-    for evaluation in evaluations:
-        groups.setdefault(evaluation.run.data.name, []).append(evaluation)
+def spread(values: list) -> dict:
+    """Mean and sample standard deviation (None of one seed) over the first axis, the seeds, element by element."""
+    found = np.array(values)
+    return {"mean": found.mean(0).tolist(), "std": found.std(0, ddof=1).tolist() if len(found) > 1 else None}
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], object]) -> dict[object, list[Item]]:
+    """Items that have the same key together, keys in the order of first mention."""
+    groups: dict[object, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
+
+
+def by_data(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
+    """Evaluations by their data set: a panel each."""
+    return grouped(evaluations, lambda evaluation: evaluation.run.data.name)
+
+
+def by_name(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
+    """The seeds of each declared evaluation."""
+    return grouped(evaluations, lambda evaluation: evaluation.name)
+
+
+def data_title(name: str) -> str:
+    """A data set as people call it."""
+    return discovered("pipeline.datasets", name, "dataset").TITLE

@@ -49,6 +49,10 @@ class Subject:
             yield batch[:count], labels[:count]
             left -= count
 
+    @property
+    def place(self) -> dict:
+        """Where and how a pass over the batches computes."""
+        return {"device": self.device, "dtype": self.dtype, "arithmetic": self.arithmetic}
+
     def measure(self, network: nn.Module, split: str = "test", images: int | None = None) -> Measurement:
-        place = {"device": self.device, "dtype": self.dtype, "arithmetic": self.arithmetic}
-        return measure(network, self.batches(split, images), **place)
+        return measure(network, self.batches(split, images), **self.place)

@@ -53,12 +53,7 @@ def taps_of(network: nn.Module) -> list[Tap]:
     """Every row of a network's account, in its order. Raises ValueError where that leaves weights out."""
     backbone = network.backbone if isinstance(network, ATSNN) else network
     merging = network if isinstance(network, ATSNN) and network.gamma else None
-    if isinstance(backbone, SpikingTransformer):
-        taps = spiking_taps(backbone, merging)
-    elif type(backbone).__name__ == "ViT":  # by its name: models.vit imports timm, which takes seconds
-        taps = vit_taps(backbone, merging)
-    else:
-        raise ValueError(f"no energy is known for a {type(backbone).__name__}: tell pipeline.taps which layers it has")
+    taps = spiking_taps(backbone, merging) if isinstance(backbone, SpikingTransformer) else vit_taps(backbone, merging)
     counted = {layer for tap in taps for layer in tap.weights}
     left = [
         name or type(module).__name__
@@ -90,6 +85,10 @@ def spiking_taps(backbone: SpikingTransformer, merging: ATSNN | None) -> list[Ta
 
 def vit_taps(backbone: nn.Module, merging: ATSNN | None) -> list[Tap]:
     """models.vit: no spikes, so every operation is a MAC; `ssa` is its attention, `sps` its patches."""
+    from models.vit import ViT  # with timm, which takes seconds
+
+    if not isinstance(backbone, ViT):
+        raise ValueError(f"no energy is known for a {type(backbone).__name__}: tell pipeline.taps which layers it has")
     taps = [Tap("sps", 0, "conv1", NUMBERS, backbone.patch_embed.proj, read_patches, (backbone.patch_embed.proj,))]
     for number, block in enumerate(backbone.blocks, start=1):
         layers = {("ssa", number, "qkv"): block.attn.qkv, ("ssa", number, "projection"): block.attn.proj}

@@ -1,13 +1,11 @@
 """The picture of all trainings that the report shows: loss, held-out accuracy and tokens over epochs."""
 
-import io
-
 import pandas as pd
 
 import baselines
-from pipeline import canvas
+from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.discovery import discovered, method, method_options
+from pipeline.discovery import method, method_options
 from pipeline.identity import Run
 
 COLUMNS = {
@@ -21,9 +19,7 @@ MOST_MARKED = 12  # epochs up to which each one has a marker
 
 def draw(campaign: Campaign, curves: pd.DataFrame) -> bytes:
     """A row per data set and network, a line per seed, a colour per method: an SVG, the same bytes for the same curves."""
-    rows: dict[str, list[Run]] = {}
-    for run in campaign.runs:
-        rows.setdefault(f"{discovered('pipeline.datasets', run.data.name, 'dataset').TITLE}, {run.architecture}", []).append(run)
+    rows = shown.grouped(campaign.runs, lambda run: f"{shown.data_title(run.data.name)}, {run.architecture}")
     figure, axes = canvas.panels(len(rows), len(COLUMNS), width=11.5, height=2.7 * len(rows))
     for row, (title, runs) in zip(axes, rows.items()):
         labels = list(dict.fromkeys(run.label for run in runs))
@@ -32,10 +28,9 @@ def draw(campaign: Campaign, curves: pd.DataFrame) -> bytes:
             lines(row, same, stroke(labels, label, runs), curves)
         row[0].set_title(title, loc="left", fontweight="bold")
         row[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    drawn = canvas.svg(figure)
     canvas.pyplot().close(figure)
-    return buffer.getvalue()
+    return drawn
 
 
 def stroke(labels: list[str], label: str, runs: list[Run]) -> str:

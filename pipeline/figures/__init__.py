@@ -4,14 +4,24 @@ A figure has TITLE, DEFINITION (what is shown and how it is computed, with a `Re
 MOST_EVALUATIONS (None: any number, 0: it needs none) and draw(campaign, evaluations) -> (picture, numbers): a matplotlib
 figure made on `pipeline.canvas`, and a dictionary, its `caption` among them, of everything that is drawn. What can't be
 drawn for want of data raises MissingData; the page then says so.
-One that measures networks by itself has Settings (a frozen pydantic model) and measure(subject, settings) -> metrics too,
+One that measures networks by itself has Settings (a ProbeSettings) and measure(subject, settings) -> metrics too,
 called without gradient with a `pipeline.subject.Subject`: numbers by name, in lists and mappings. Evaluations whose
 `probe` names the figure run it, and `pipeline.shown.metrics_of` reads it.
 Importing a figure imports neither torch nor matplotlib.
 """
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import UserError
 
 
 class MissingData(UserError):
     """A figure lacks what it shows; says what, and how to get it."""
+
+
+class ProbeSettings(BaseModel):
+    """What can be chosen of a figure's measurement; images: how many of the test images, None: all. Subclasses add the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int | None = Field(default=None, ge=1)

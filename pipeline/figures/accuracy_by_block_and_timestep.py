@@ -4,11 +4,10 @@ Dimensions: T timesteps, B batch, K tokens, D channels, C classes, L blocks.
 """
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.discovery import discovered
+from pipeline.figures import ProbeSettings
 from pipeline.identity import Evaluation
 
 TITLE = "Accuracy by block and by timestep (Fig. 1c)"
@@ -21,12 +20,7 @@ MOST_EVALUATIONS = None
 SIDES = {"accuracy_by_block": ("blocks computed", 0), "accuracy_by_timestep": ("timesteps computed", 1)}  # label, first
 
 
-class Settings(BaseModel):
-    """images: how many of the test images, None: all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    images: int | None = Field(default=None, ge=1)
+Settings = ProbeSettings
 
 
 def measure(subject, settings: Settings) -> dict:
@@ -53,25 +47,14 @@ def measure(subject, settings: Settings) -> dict:
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A line per network, over blocks and over timesteps."""
     lines, seeds = [], []
-    for own in by_name(evaluations):
+    for own in shown.by_name(evaluations).values():
         told = [shown.metrics_of(campaign, e, *SIDES) for e in own]
         about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
-        lines.append(about | {key: spread([t[key] for t in told]) for key in SIDES})
+        lines.append(about | {key: shown.spread([t[key] for t in told]) for key in SIDES})
         seeds += [{"evaluation": e.id, "run": e.run.id} | {key: t[key] for key in SIDES} for e, t in zip(own, told)]
     counts = sorted({line["n"] for line in lines})
     caption = f"Mean and standard deviation over n = {counts[-1]} seeds." if counts[-1] > 1 else "One seed."
     return paint(lines), {"caption": caption, "lines": lines, "seeds": seeds}
-
-
-def by_name(evaluations: list[Evaluation]) -> list[list[Evaluation]]:
-    """The seeds of each declared evaluation."""
-    return [[e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)]
-
-
-def spread(values: list) -> dict:
-    """Mean and sample standard deviation (None of one seed), element by element."""
-    found = np.array(values)
-    return {"mean": found.mean(0).tolist(), "std": found.std(0, ddof=1).tolist() if len(found) > 1 else None}
 
 
 def paint(lines: list[dict]):
@@ -79,7 +62,13 @@ def paint(lines: list[dict]):
     for axis, (key, (label, first)) in zip(axes[0], SIDES.items()):
         for line, colour, marker in zip(lines, canvas.COLOURS, "osD^vPX<"):
             x = first + np.arange(len(line[key]["mean"]))
-            look = {"color": colour, "marker": marker, "capsize": 2, "lw": 1.5, "label": f"{title(line)}, {line['architecture']}"}
+            look = {
+                "color": colour,
+                "marker": marker,
+                "capsize": 2,
+                "lw": 1.5,
+                "label": f"{shown.data_title(line['dataset'])}, {line['architecture']}",
+            }
             axis.errorbar(x, line[key]["mean"], line[key]["std"], **look)
         axis.set(xlabel=label, ylim=(0, None))
         axis.set_xticks(range(first, first + max(len(line[key]["mean"]) for line in lines)))
@@ -88,7 +77,3 @@ def paint(lines: list[dict]):
     axes[0, 1].sharey(axes[0, 0])
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def title(line: dict) -> str:
-    return discovered("pipeline.datasets", line["dataset"], "dataset").TITLE

@@ -4,12 +4,10 @@ Dimensions: T timesteps, B batch, K tokens, D channels, L blocks.
 """
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.discovery import discovered
-from pipeline.figures import MissingData
+from pipeline.figures import MissingData, ProbeSettings
 from pipeline.identity import Evaluation
 
 TITLE = "Estimation error and similarity of the inputs of consecutive blocks (Fig. 3)"
@@ -22,12 +20,7 @@ MOST_EVALUATIONS = None
 PARTS = {"error": "estimation error", "cosine": "cosine similarity"}
 
 
-class Settings(BaseModel):
-    """images: how many of the test images, None: all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    images: int | None = Field(default=None, ge=1)
+Settings = ProbeSettings
 
 
 def measure(subject, settings: Settings) -> dict:
@@ -64,7 +57,7 @@ def compared(before, after):
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A column per network: the paper's (a) and (b)."""
     columns, seeds = [], []
-    for own in ([e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)):
+    for own in shown.by_name(evaluations).values():
         if own[0].run.network["depth"] < 2:
             raise MissingData(f"{own[0].run.label} has one block: name networks of two or more")
         told = [shown.metrics_of(campaign, e, *PARTS, "left_out") for e in own]
@@ -102,8 +95,7 @@ def paint(columns: list[dict]):
     for top, bottom, column in zip(*axes, columns):
         for axis, key in ((top, "error"), (bottom, "cosine")):
             lines(axis, column[key])
-        name = discovered("pipeline.datasets", column["dataset"], "dataset").TITLE
-        top.set_title(f"{column['architecture']}\n{name}")
+        top.set_title(f"{column['architecture']}\n{shown.data_title(column['dataset'])}")
         at = range(1, len(column["error"]["mean"]) + 1)
         bottom.set_xticks(at, [f"{l}→{l + 1}" for l in at])
         bottom.set_xlabel("block l → l + 1")

@@ -17,7 +17,6 @@ DEFINITION = (
     "object) halt than object tokens (at least half of their pixels), in blocks, mean over timesteps and images."
 )
 MOST_EVALUATIONS = 1
-SIDE = 8  # tokens per side of an image
 OBJECT_SHARE = 0.5  # of its pixels on the object make a token an object token; one without any is background
 COLUMNS, ROWS = 6, 2  # images shown
 
@@ -60,8 +59,8 @@ def measured(campaign: Campaign, evaluation: Evaluation) -> dict:
 
 def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which tokens are object and which are background, bool [N, K0] each; tokens on the rim are neither."""
-    patch = masks.shape[1] // SIDE
-    share = masks.reshape(-1, SIDE, patch, SIDE, patch).mean(axis=(2, 4)).reshape(len(masks), -1)
+    patch = masks.shape[1] // shown.SIDE
+    share = masks.reshape(-1, shown.SIDE, patch, shown.SIDE, patch).mean(axis=(2, 4)).reshape(len(masks), -1)
     return share >= OBJECT_SHARE, share == 0
 
 
@@ -78,7 +77,7 @@ def paint(campaign: Campaign, evaluation: Evaluation):
     for index, (left, right) in enumerate(axes.reshape(-1, 2)[: len(split)]):
         size = split.images.shape[1]
         left.imshow(split.images[index])
-        blocks = arrays["blocks"][index].reshape(SIDE, SIDE)
+        blocks = arrays["blocks"][index].reshape(shown.SIDE, shown.SIDE)
         heat = right.imshow(blocks, vmin=0, vmax=most, cmap=canvas.HEAT, extent=(-0.5, size - 0.5, size - 0.5, -0.5))
         if split.masks is not None:
             for axis in (left, right):  # white on black shows on any colour

@@ -7,7 +7,6 @@ import numpy as np
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.figures import MissingData
 from pipeline.identity import Evaluation
 from pipeline.prepared import Prepared
 
@@ -19,7 +18,6 @@ DEFINITION = (
     "more, and it does not say where it splits; here easy and hard are the tenths that use the fewest and the most."
 )
 MOST_EVALUATIONS = 1
-SIDE = 8  # tokens per side of an image
 COLUMNS = 4  # images shown of either kind
 BINS = 50  # of the histogram, from 0 to 100 %
 KEYS = ("easy_share", "hard_share", "mean_share")  # summarised over seeds
@@ -37,14 +35,10 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
 
 
 def measured(campaign: Campaign, evaluation: Evaluation) -> dict:
-    arrays = shown.arrays_of(campaign, evaluation, "logits", "labels", "image_tokens")
-    right = arrays["logits"].mean(0, dtype=float).argmax(-1) == arrays["labels"]
-    if not right.any():
-        raise MissingData("no test image is classified correctly: train for longer")
+    share = shown.arrays_of(campaign, evaluation, "image_tokens")["image_tokens"].mean(0, dtype=float)
     merging_leaves = (shown.fates(campaign, evaluation) != 1).mean()
-    return summarise(arrays["image_tokens"].mean(0, dtype=float), np.flatnonzero(right)) | {
-        "merging_leaves": float(merging_leaves)
-    }
+    right = np.flatnonzero(shown.correct(campaign, evaluation))
+    return summarise(share, right) | {"merging_leaves": float(merging_leaves)}
 
 
 def summarise(share: np.ndarray, right: np.ndarray) -> dict:
@@ -102,7 +96,7 @@ def paint(campaign: Campaign, evaluation: Evaluation, numbers: dict):
         for found, photo, heat in zip(numbers["seeds"][0][kind], row[::2], row[1::2]):
             index = found["index"]
             photo.imshow(images[index], interpolation="none")
-            tokens = blocks[index].reshape(SIDE, SIDE)
+            tokens = blocks[index].reshape(shown.SIDE, shown.SIDE)
             drawn = heat.imshow(tokens, vmin=0, vmax=most, cmap=canvas.HEAT, interpolation="none")
             heat.set_title(f"{100 * found['share']:.1f} %", fontsize=9)
     left.colorbar(

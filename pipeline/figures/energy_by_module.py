@@ -18,7 +18,6 @@ DEFINITION = (
 MOST_EVALUATIONS = None
 NAMES = {"sps": "SPS", "ssa": "SSA", "mlp": "MLP", "head": "head", "matching": "matching"}
 FEWER = 3  # timesteps of STATIC in Fig. 8c
-PER_MILLI, MILLI_FROM = 1000.0, 100.0  # uJ per mJ; from how many uJ on a panel is in mJ
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
@@ -26,8 +25,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     readings = shown.table(campaign, "readings", evaluations)
     groups: dict[tuple, list[dict]] = {}
     seeds = []
-    for name in dict.fromkeys(e.name for e in evaluations):
-        same = [e for e in evaluations if e.name == name]
+    for name, same in shown.by_name(evaluations).items():
         own = readings[(readings.evaluation == name) & (readings.exit == "")]
         panel = groups.setdefault((own.dataset_title.iloc[0], own.architecture.iloc[0]), [])
         for timesteps in (FEWER, same[0].timesteps) if is_static(same[0]) else (same[0].timesteps,):
@@ -81,8 +79,7 @@ def bar(own: pd.DataFrame, evaluation: Evaluation, seeds: list[dict]) -> dict:
 
 def paint(axis, title: str, panel: list[dict]) -> None:
     """Stacked bars, with words at their ends."""
-    milli = max(one["total"] for one in panel) >= MILLI_FROM
-    unit, scale = ("mJ", PER_MILLI) if milli else ("µJ", 1.0)
+    unit, scale = canvas.energy_unit(max(one["total"] for one in panel))
     whole = next((one for one in reversed(panel) if one["method"] == "static"), None)
     for place, one in enumerate(panel):
         start = 0.0
@@ -93,15 +90,10 @@ def paint(axis, title: str, panel: list[dict]) -> None:
         spread = (one["total_std"] or 0) / scale
         axis.errorbar(start, place, xerr=spread, color="black", capsize=2, lw=1)
         change = "" if whole in (None, one) else f"  {round(100 * (one['total'] / whole['total'] - 1)):+d} %"
-        axis.text(start + spread, place, f"  {three_digits(start)}{change}", va="center", fontsize=8)
+        axis.text(start + spread, place, f"  {canvas.three_digits(start)}{change}", va="center", fontsize=8)
         axis.text(1, place, f"{one['accuracy']:.1f} %", va="center", ha="right", fontsize=8, transform=axis.get_yaxis_transform())
     axis.set(yticks=range(len(panel)), yticklabels=[one["title"] for one in panel], ylim=(len(panel) - 0.4, -0.6))
     axis.set(xlabel=f"energy per image ({unit})", xlim=(0, 1.45 * max(one["total"] for one in panel) / scale))
     axis.set_title(title, loc="left")
     axis.set_title("accuracy", loc="right", fontsize=8)
     axis.grid(False, axis="y")
-
-
-def three_digits(value: float) -> str:
-    """0.360, 11.6, 361."""
-    return f"{value:#.3g}".rstrip(".")

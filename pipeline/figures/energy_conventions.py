@@ -6,9 +6,8 @@ import pandas as pd
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
 from pipeline.figures import MissingData
-from pipeline.figures.energy_by_module import MILLI_FROM, PER_MILLI, three_digits
 from pipeline.identity import Evaluation
-from pipeline.readings import CONVENTIONS
+from pipeline.readings import CONVENTIONS, PJ_PER_UJ
 
 TITLE = "Energy under three conventions"
 DEFINITION = (
@@ -25,13 +24,11 @@ HEIGHT = 0.27  # of a bar, in methods
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A panel per data set and architecture, three bars per method."""
     readings, layers = (shown.table(campaign, name, evaluations) for name in ("readings", "energy"))
-    readings = readings[(readings.exit == "") & (readings.timesteps == readings.trained_timesteps)]
-    matching = layers[layers.module == "matching"].groupby("evaluation_id").pJ_nonzero.sum() / 1e6
+    readings = shown.as_trained(readings)
+    matching = layers[layers.module == "matching"].groupby("evaluation_id").pJ_nonzero.sum() / PJ_PER_UJ
     seeds = [of_seed(row, matching) for row in readings.itertuples()]
     lines = [line(own, seeds) for _, own in readings.groupby("evaluation", sort=False)]
-    panels: dict[tuple, list[dict]] = {}
-    for one in lines:
-        panels.setdefault((one["dataset"], one["architecture"]), []).append(one)
+    panels = shown.grouped(lines, lambda one: (one["dataset"], one["architecture"]))
     counts = [len(panel) for panel in panels.values()]
     size = {"width": 8, "height": 0.5 + 0.8 * len(panels) + 0.62 * sum(counts)}
     figure, axes = canvas.panels(len(panels), 1, **size, gridspec_kw={"height_ratios": [count + 0.6 for count in counts]})
@@ -80,7 +77,8 @@ def paint(axis, title: str, lines: list[dict]) -> None:
 
 def amount(value: float) -> str:
     """uJ with its unit, mJ where it is many."""
-    return f"{three_digits(value)} µJ" if value < MILLI_FROM else f"{three_digits(value / PER_MILLI)} mJ"
+    unit, scale = canvas.energy_unit(value)
+    return f"{canvas.three_digits(value / scale)} {unit}"
 
 
 def legend(figure) -> None:

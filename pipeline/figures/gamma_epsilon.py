@@ -3,11 +3,11 @@
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.discovery import discovered
+from pipeline.figures import ProbeSettings
 from pipeline.identity import Evaluation
 
 TITLE = "Accuracy and average tokens over γ and ε, same weights"
@@ -21,14 +21,11 @@ MAPS = {"accuracy": ("accuracy (%)", "{:.1f}"), "tokens": ("average tokens", "{:
 SHARES = ("merged", "halted")
 
 
-class Settings(BaseModel):
-    """images: how many of the test images, None: all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Settings(ProbeSettings):
+    """The two sides of the map."""
 
     gammas: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 5, 10, 20), min_length=1)
     epsilons: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(default=(0.01, 0.1, 0.3), min_length=1)
-    images: int | None = Field(default=None, ge=1)
 
 
 def measure(subject, settings: Settings) -> dict:
@@ -50,33 +47,23 @@ def cell(subject, images: int | None, gamma: int, epsilon: float) -> dict:
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A row of maps per network, means over seeds."""
     rows, seeds = [], []
-    for own in ([e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)):
+    for own in shown.by_name(evaluations).values():
         mine = [shown.metrics_of(campaign, e, *MAPS, *SHARES) for e in own]
         about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
         grid = {key: list(own[0].settings[key]) for key in ("gammas", "epsilons")}
         trained = {key: own[0].run.options[key] for key in ("gamma", "epsilon")}
-        rows.append(about | grid | {"trained": trained} | {key: spread([m[key] for m in mine]) for key in (*MAPS, *SHARES)})
+        rows.append(about | grid | {"trained": trained} | {key: shown.spread([m[key] for m in mine]) for key in (*MAPS, *SHARES)})
         seeds += [{"evaluation": e.id, "run": e.run.id} | {k: m[k] for k in (*MAPS, *SHARES)} for e, m in zip(own, mine)]
     return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
 
 
-def spread(grids: list) -> dict:
-    """Mean and sample standard deviation (None of one seed), cell by cell."""
-    found = np.array(grids)
-    return {"mean": found.mean(0).tolist(), "std": found.std(0, ddof=1).tolist() if len(found) > 1 else None}
-
-
 def caption(row: dict) -> str:
     gamma, epsilon = row["trained"]["gamma"], row["trained"]["epsilon"]
-    said = f"{title(row)}, {row['architecture']}: mean over n = {row['n']} seeds; trained with γ = {gamma}, ε = {epsilon:g}"
+    said = f"{shown.data_title(row['dataset'])}, {row['architecture']}: mean over n = {row['n']} seeds; trained with γ = {gamma}, ε = {epsilon:g}"
     said += "." if place(row) else ", which is not on the map."
     most = {key: np.max(row[key]["mean"]) for key in SHARES}
     halted = f"At most {100 * most['halted']:.1f} % of the tokens halt." if most["halted"] else "Nothing halts anywhere on it."
     return f"{said} {halted} At most {100 * most['merged']:.1f} % are merged away."
-
-
-def title(row: dict) -> str:
-    return discovered("pipeline.datasets", row["dataset"], "dataset").TITLE
 
 
 def place(row: dict) -> tuple[int, int] | None:
@@ -94,7 +81,7 @@ def paint(rows: list[dict]):
     for pair, row in zip(axes, rows):
         for axis, (key, (label, pattern)) in zip(pair, MAPS.items()):
             heat(axis, row, key, pattern)
-            axis.set_title(label if len(rows) == 1 else f"{title(row)}: {label}")
+            axis.set_title(label if len(rows) == 1 else f"{shown.data_title(row['dataset'])}: {label}")
     return figure
 
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from pipeline import canvas, shown
+from pipeline import canvas, fate_bars, shown
 from pipeline.campaign import Campaign
 from pipeline.figures import MissingData
-from pipeline.figures.parts_apart import PARTS, fate_bar, fates, last, legend, tokens_axis
 from pipeline.identity import Evaluation
 from pipeline.savings import pretrained
 
@@ -27,15 +26,15 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     for own in groups.values():
         if {e.options["axes"] for e in own if "axes" in e.options} != set(LOOKS):
             raise MissingData("two- and one-dimensional halting are compared: name an evaluation of each")
-    readings = last(shown.table(campaign, "readings", evaluations))
+    readings = shown.as_trained(shown.table(campaign, "readings", evaluations))
     figure, axes = canvas.panels(len(groups), 2, width=9.4, gridspec_kw={"width_ratios": (3, 2)})
     points, seeds = [], []
     for (left, right), own in zip(axes, groups.values()):
-        lines = [point(campaign, readings, [e for e in own if e.name == name]) for name in dict.fromkeys(e.name for e in own)]
+        lines = [point(campaign, readings, same) for same in shown.by_name(own).values()]
         paint(left, right, lines)
         points += lines
         seeds += differences(readings, own)
-    legend(figure, axes[0, 1])
+    fate_bars.legend(axes[0, 1])
     return figure, {"caption": caption(points, seeds), "points": points, "seeds": seeds}
 
 
@@ -46,8 +45,8 @@ def point(campaign: Campaign, readings: pd.DataFrame, same: list[Evaluation]) ->
     line |= {"title": own.title.iloc[0], "method": own.method.iloc[0], "dataset": own.dataset_title.iloc[0], "n": len(own)}
     line |= {"accuracy": float(own.accuracy.mean()), "accuracy_std": float(own.accuracy.std()) if several else None}
     line |= {"tokens": float(own.avg_tokens.mean()), "tokens_std": float(own.avg_tokens.std()) if several else None}
-    shares = [fates(campaign, e) for e in same]
-    return line | {key: float(np.mean([one[key] for one in shares])) for key in PARTS}
+    shares = [fate_bars.shares(campaign, e) for e in same]
+    return line | {key: float(np.mean([one[key] for one in shares])) for key in fate_bars.COLOURS}
 
 
 def differences(readings: pd.DataFrame, own: list[Evaluation]) -> list[dict]:
@@ -104,10 +103,10 @@ def paint(left, right, lines: list[dict]) -> None:
     left.set(xlabel="average tokens (% of 64)", ylabel="accuracy (%)", title=lines[0]["dataset"])
     left.margins(0.15)
     for place, line in enumerate(adaptive):
-        fate_bar(right, place, line)
+        fate_bars.bar(right, place, line)
     names = [named(line, adaptive, LOOKS[line["axes"]][0]) for line in adaptive]
     right.set(yticks=range(len(adaptive)), yticklabels=names, ylim=(len(adaptive) - 0.4, -0.6))
-    tokens_axis(right)
+    fate_bars.scale(right)
 
 
 def named(line: dict, adaptive: list[dict], name: str) -> str:

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from pipeline import canvas, shown
+from pipeline import canvas, fate_bars, shown
 from pipeline.campaign import Campaign
 from pipeline.figures import MissingData
-from pipeline.figures.parts_apart import PARTS, fate_bar, fates, last, legend, tokens_axis, with_spread
 from pipeline.identity import Evaluation
 
 TITLE = "Three readings of the halting condition"
@@ -26,25 +25,17 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A row of panels per data set, a line per evaluation; methods that halt nothing are references."""
     if not any("reading" in e.options for e in evaluations):
         raise MissingData("no evaluation here halts tokens: name one of a method with the option reading")
-    readings = last(shown.table(campaign, "readings", evaluations))
+    readings = shown.as_trained(shown.table(campaign, "readings", evaluations))
     rows, seeds = [], []
     for own in shown.by_data(evaluations).values():
         of_seeds = [told(campaign, readings[readings.evaluation_id == e.id].iloc[0], e) for e in own]
-        names = dict.fromkeys(seed["name"] for seed in of_seeds)
-        rows.append([summarise([seed for seed in of_seeds if seed["name"] == name]) for name in names])
-        seeds += [{key: seed[key] for key in (*SEED, *PARTS)} for seed in of_seeds]
-    heights = [len(lines) for lines in rows]
-    size = {"width": 9.4, "height": sum(0.9 + 0.46 * height for height in heights)}
-    options = {"sharey": "row", "gridspec_kw": {"height_ratios": heights}}
-    figure, axes = canvas.panels(len(rows), 2, **size, **options)
-    for (left, right), lines in zip(axes, rows):
-        paint(left, right, lines)
-    legend(figure, axes[0, 1])
+        rows.append([summarise(same) for same in shown.grouped(of_seeds, lambda seed: seed["name"]).values()])
+        seeds += [{key: seed[key] for key in (*SEED, *fate_bars.COLOURS)} for seed in of_seeds]
     points = [line for lines in rows for line in lines]
     caption = f"Mean and standard deviation over {shown.seeds(point['n'] for point in points)}."
     if not any(point["halted"] > 1e-9 for point in points):
         caption += " Nothing halts before the last block under any reading."
-    return figure, {"caption": caption, "points": points, "seeds": seeds}
+    return fate_bars.beside(rows, paint), {"caption": caption, "points": points, "seeds": seeds}
 
 
 def told(campaign: Campaign, read: pd.Series, evaluation: Evaluation) -> dict:
@@ -52,7 +43,7 @@ def told(campaign: Campaign, read: pd.Series, evaluation: Evaluation) -> dict:
     line = {"evaluation": evaluation.id, "run": evaluation.run.id, "name": evaluation.name, "title": read.title}
     line |= {"method": read.method, "dataset": read.dataset_title, "reading": evaluation.options.get("reading")}
     line |= {"retrained": bool(read.retrained_options), "accuracy": float(read.accuracy), "tokens": float(read.avg_tokens)}
-    return line | fates(campaign, evaluation)
+    return line | fate_bars.shares(campaign, evaluation)
 
 
 def summarise(same: list[dict]) -> dict:
@@ -62,7 +53,7 @@ def summarise(same: list[dict]) -> dict:
     for key in ("accuracy", "tokens"):
         values = np.array([seed[key] for seed in same])
         line |= {key: float(values.mean()), f"{key}_std": float(values.std(ddof=1)) if len(same) > 1 else None}
-    return line | {key: float(np.mean([seed[key] for seed in same])) for key in PARTS}
+    return line | {key: float(np.mean([seed[key] for seed in same])) for key in fate_bars.COLOURS}
 
 
 def paint(left, right, lines: list[dict]) -> None:
@@ -73,12 +64,12 @@ def paint(left, right, lines: list[dict]) -> None:
         left.plot(seeds, [place] * len(seeds), ".", color=colour, alpha=0.6)
         style = {"color": colour, "marker": marker, "mfc": colour if line["retrained"] else "white"}
         left.errorbar(line["accuracy"], place, xerr=line["accuracy_std"], capsize=2, ms=7, **style)
-        fate_bar(right, place, line)
+        fate_bars.bar(right, place, line)
     left.set(yticks=range(len(lines)), yticklabels=map(named, lines), title=lines[0]["dataset"], ylim=(len(lines) - 0.5, -0.5))
     left.set_xlabel("accuracy (%)")
-    tokens_axis(right)
+    fate_bars.scale(right)
 
 
 def named(line: dict) -> str:
     name = line["reading"] or line["title"]
-    return f"{name}{'' if line['retrained'] else ', same weights'}\n{with_spread(line)} %"
+    return f"{name}{'' if line['retrained'] else ', same weights'}\n{fate_bars.with_spread(line)} %"

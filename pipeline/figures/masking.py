@@ -6,11 +6,11 @@ Dimensions: T timesteps, B batch, K tokens, D channels, M numbers of masked toke
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.discovery import discovered
+from pipeline.figures import ProbeSettings
 from pipeline.identity import Evaluation
 from pipeline.randomness import generator
 
@@ -25,14 +25,11 @@ MOST_EVALUATIONS = None
 KINDS = {"tam": ("temporally-aware", canvas.BLUE, "o"), "rm": ("random", canvas.ORANGE, "s")}
 
 
-class Settings(BaseModel):
-    """masked: how many tokens; draws: of positions; images: how many of the test images, None: all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Settings(ProbeSettings):
+    """masked: how many tokens; draws: of positions."""
 
     masked: tuple[Annotated[int, Field(ge=0, le=64)], ...] = Field(default=(8, 16, 24, 32, 40, 48, 56), min_length=1)
     draws: int = Field(default=5, ge=5)
-    images: int | None = Field(default=None, ge=1)
 
 
 def measure(subject, settings: Settings) -> dict:
@@ -80,7 +77,7 @@ def hits(subject, u, live, labels) -> int:
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A row per network: the difference over the tokens masked, and both accuracies."""
     rows, seeds = [], []
-    for own in ([e for e in evaluations if e.name == name] for name in dict.fromkeys(e.name for e in evaluations)):
+    for own in shown.by_name(evaluations).values():
         mine = [told(campaign, e) for e in own]
         about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
         rows.append(about | {"draws": own[0].settings["draws"], "masked": own[0].settings["masked"]} | summary(mine))
@@ -101,8 +98,7 @@ def summary(seeds: list[dict]) -> dict:
     """Mean and sample standard deviation (None of one seed) over seeds, of each seed's mean over draws."""
     values = {kind: np.mean([seed[kind] for seed in seeds], axis=2) for kind in KINDS}
     values |= {key: np.array([seed[key] for seed in seeds]) for key in ("difference", "unmasked")}
-    std = {key: v.std(0, ddof=1).tolist() if len(seeds) > 1 else None for key, v in values.items()}
-    return {"name": seeds[0]["name"]} | {key: {"mean": v.mean(0).tolist(), "std": std[key]} for key, v in values.items()}
+    return {"name": seeds[0]["name"]} | {key: shown.spread(value) for key, value in values.items()}
 
 
 def caption(rows: list[dict]) -> str:
@@ -110,13 +106,11 @@ def caption(rows: list[dict]) -> str:
     for row in rows:
         mean = row["difference"]["mean"]
         ends = f"{mean[0]:+.2f} points at m = {row['masked'][0]}, {mean[-1]:+.2f} at m = {row['masked'][-1]}"
-        said.append(f"{title(row)}, {row['architecture']}: TAM - RM is {ends} (n = {row['n']} seeds, {row['draws']} draws each).")
+        said.append(
+            f"{shown.data_title(row['dataset'])}, {row['architecture']}: TAM - RM is {ends} (n = {row['n']} seeds, {row['draws']} draws each)."
+        )
     spread = "the standard deviation over seeds of each seed's mean over draws"
     return " ".join(said) + f" Lines: means, with {spread}; dots: each draw of each seed."
-
-
-def title(row: dict) -> str:
-    return discovered("pipeline.datasets", row["dataset"], "dataset").TITLE
 
 
 def paint(rows: list[dict], seeds: list[dict]):
@@ -127,7 +121,7 @@ def paint(rows: list[dict], seeds: list[dict]):
         for seed in (seed for seed in seeds if seed["name"] == row["name"]):
             left.plot(m, seed["difference_by_draw"], ".", color=canvas.SKY, ms=4)
         left.errorbar(m, row["difference"]["mean"], row["difference"]["std"], fmt="o-", color=canvas.BLUE, lw=2, capsize=3)
-        left.set(ylabel="accuracy, TAM - RM (points)", title=f"{title(row)}, {row['architecture']}")
+        left.set(ylabel="accuracy, TAM - RM (points)", title=f"{shown.data_title(row['dataset'])}, {row['architecture']}")
         for kind, (name, colour, marker) in KINDS.items():
             look = {"color": colour, "marker": marker, "capsize": 2, "label": name}
             right.errorbar(m, row[kind]["mean"], row[kind]["std"], **look)

@@ -5,7 +5,7 @@ Dimensions: L blocks, T timesteps, N images, K0 = 64 tokens.
 
 import numpy as np
 
-from pipeline import canvas, shown
+from pipeline import canvas, fate_bars, shown
 from pipeline.campaign import Campaign
 from pipeline.identity import Evaluation
 
@@ -18,8 +18,6 @@ DEFINITION = (
 MOST_EVALUATIONS = 1
 TOKENS = 64
 FATES = ("merged", "halted", "computed")  # from the bottom up
-COLOURS = (canvas.MERGED, canvas.HALTED, canvas.COMPUTED)
-NAMES = ("merged away", "halted", "computed")
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
@@ -39,7 +37,7 @@ def shares(fates: np.ndarray) -> dict:
 
 
 def caption(mean: dict, n: int) -> str:
-    parts = [f"{100 * mean[key].mean():.1f} % {name}" for key, name in zip(FATES, NAMES)]
+    parts = [f"{100 * mean[key].mean():.1f} % {fate_bars.NAMES[key]}" for key in FATES]
     text = f"Over all blocks and timesteps, mean over images and n = {n} seeds: {', '.join(parts)}."
     nothing = [word for key, word in (("merged", "is merged away"), ("halted", "halts")) if not mean[key].any()]
     return text + "".join(f" Nothing {word}." for word in nothing)
@@ -52,10 +50,10 @@ def paint(mean: dict, values: dict):
     axis = axes[0, 0]
     place = np.arange(depth)[:, None] + (depth + 1) * np.arange(timesteps)  # [L, T]
     bottom = np.zeros(place.shape)
-    for key, colour, name in zip(FATES, COLOURS, NAMES):
+    for key in FATES:
         height = TOKENS * np.broadcast_to(mean[key].reshape(depth, -1), place.shape)
-        style = {"color": colour, "edgecolor": "#555555", "linewidth": 0.6, "width": 0.92}
-        axis.bar(place.ravel(), height.ravel(), bottom=bottom.ravel(), label=name, **style)
+        style = {"color": fate_bars.COLOURS[key], "edgecolor": "#555555", "linewidth": 0.6, "width": 0.92}
+        axis.bar(place.ravel(), height.ravel(), bottom=bottom.ravel(), label=fate_bars.NAMES[key], **style)
         bottom = bottom + height
     if len(values["computed"]) > 1:
         spread = TOKENS * values["computed"].std(0, ddof=1)

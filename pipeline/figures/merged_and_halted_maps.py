@@ -7,7 +7,6 @@ import numpy as np
 
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
-from pipeline.figures import MissingData
 from pipeline.identity import Evaluation
 from pipeline.prepared import Prepared, Split
 
@@ -19,7 +18,6 @@ DEFINITION = (
     "class."
 )
 MOST_EVALUATIONS = 1
-SIDE = 8  # tokens per side of an image
 WIDTH, MOST, ROWS = 20, 3, 2  # maps that fit beside each other; at most so many images, and their rows
 LARGE = 2  # an image is this many maps wide
 SHADE = 0.8  # how much of an overlay's colour covers the image
@@ -31,13 +29,12 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     evaluation = evaluations[0]
     fates, split = shown.fates(campaign, evaluation), Prepared(evaluation.run.data.folder).split("test")
     across, down = layout(evaluation.run.network["depth"])
-    arrays = shown.arrays_of(campaign, evaluation, "logits", "labels")
-    right = arrays["logits"].mean(0, dtype=float).argmax(-1) == arrays["labels"]
-    chosen = choose((fates == 2).mean(axis=(0, 1, 3)), right, arrays["labels"], across * down)
+    halted, right = (fates == 2).mean(axis=(0, 1, 3)), shown.correct(campaign, evaluation)
+    chosen = choose(halted, right, split.labels, across * down)
     numbers = {
         "evaluation": evaluation.id,
         "run": evaluation.run.id,
-        "images": [told(fates, arrays["labels"], i) for i in chosen],
+        "images": [told(fates, split.labels, i) for i in chosen],
     }
     return paint(fates, split, chosen, (across, down)), {"caption": caption(fates, numbers["images"])} | numbers
 
@@ -50,8 +47,6 @@ def layout(depth: int) -> tuple[int, int]:
 def choose(halted: np.ndarray, right: np.ndarray, labels: np.ndarray, most: int) -> list[int]:
     """The images with the largest halted share [N] among those that are right, one of a class; ties go to the first."""
     order = [int(i) for i in np.argsort(-halted, kind="stable") if right[i]]
-    if not order:
-        raise MissingData("no test image is classified correctly: train for longer")
     best: dict[int, int] = {}
     for index in order:
         best.setdefault(int(labels[index]), index)
@@ -114,8 +109,8 @@ def shaded(image: np.ndarray, fates: np.ndarray) -> np.ndarray:
     from matplotlib.colors import to_rgb
 
     colours = np.array([to_rgb(colour) for colour in (canvas.COMPUTED, canvas.MERGED, canvas.HALTED)])
-    patch = len(image) // SIDE
-    of_pixel = fates.reshape(SIDE, SIDE).repeat(patch, 0).repeat(patch, 1)
+    patch = len(image) // shown.SIDE
+    of_pixel = fates.reshape(shown.SIDE, shown.SIDE).repeat(patch, 0).repeat(patch, 1)
     covered = (of_pixel > 0)[..., None] * SHADE
     grey = np.repeat(image.mean(axis=-1, keepdims=True) / 255, 3, axis=-1)
     return (1 - covered) * grey + covered * colours[of_pixel]
