@@ -78,12 +78,20 @@ def from_official_spikingformer(
 
 
 def converted(form: Format, state_dict: Mapping, **settings: int) -> SpikingTransformer:
+    for name, value in settings.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
     official = published_tensors(form, state_dict)
     for anchor in (form.last_conv, "head.weight"):
         if not isinstance(official.get(anchor), Tensor) or official[anchor].ndim == 0:
             raise ValueError(f"not a published {form.title} checkpoint: {anchor} is missing or no matrix")
-    depth = 1 + max((int(m[1]) for name in official if (m := re.match(r"block\.(\d+)\.", name))), default=-1)
-    width, classes = len(official[form.last_conv]), len(official["head.weight"])
+    numbers = {int(m[1]) for name in official if (m := re.match(r"block\.(\d+)\.", name))}
+    if gaps := [f"block.{number}.*" for number in range(max(numbers, default=0) + 1) if number not in numbers]:
+        more = f" and {len(gaps) - 5} others" if len(gaps) > 5 else ""
+        raise ValueError(f"this checkpoint does not fit a published {form.title}: missing {', '.join(gaps[:5])}{more}")
+    depth, width, classes = len(numbers), len(official[form.last_conv]), len(official["head.weight"])
+    if width % settings["heads"]:
+        raise ValueError(f"heads is {settings['heads']}, which does not divide the width of this checkpoint, {width}")
     model = form.network(depth=depth, width=width, classes=classes, **settings)
     ours = model.state_dict()
     sources = {name: published_names(form, name) for name in ours}
@@ -102,6 +110,8 @@ def published_tensors(form: Format, state_dict: Mapping) -> dict[str, Tensor]:
     if not isinstance(inner, Mapping) or not all(isinstance(name, str) for name in inner):
         raise ValueError(f"not a published {form.title} checkpoint: it holds no dictionary of tensors by name")
     names = {name.removeprefix("module."): tensor for name, tensor in inner.items()}
+    if len(names) < len(inner):
+        raise ValueError(f"not a published {form.title} checkpoint: it has a tensor both with and without the prefix module.")
     return {name: x for name, x in names.items() if not re.fullmatch(r"block\.\d+\.norm[12]\.(weight|bias)", name)}
 
 
@@ -131,6 +141,11 @@ def expected_shapes(ours: dict[str, Tensor], sources: dict[str, Layers]) -> dict
     return shapes
 
 
+def finite(tensor) -> bool:
+    """No NaN and no infinity in it; what is no tensor of floats has none."""
+    return not isinstance(tensor, Tensor) or not tensor.is_floating_point() or bool(tensor.isfinite().all())
+
+
 def check_tensors(form: Format, official: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
     unknown, missing = sorted(official.keys() - shapes.keys()), sorted(shapes.keys() - official.keys())
     wrong = [
@@ -139,5 +154,6 @@ def check_tensors(form: Format, official: dict[str, Tensor], shapes: dict[str, t
         if name in official and tuple(getattr(official[name], "shape", (None,))) != shape
     ]
     faults = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"missing {', '.join(missing)}"] * bool(missing) + wrong
+    faults += [f"{name} has NaN or infinite values" for name, x in official.items() if name in shapes and not finite(x)]
     if faults:
         raise ValueError(f"this checkpoint does not fit a published {form.title}: " + "; ".join(faults))

@@ -78,6 +78,31 @@ def test_something_else_is_refused(content):
         from_official_spikformer(content)
 
 
+@pytest.mark.parametrize("heads, timesteps", ((0, 4), (-4, 4), (5, 4), (True, 4), (4, 0), (4, -1)))
+def test_settings_that_no_network_has_are_refused(state, heads, timesteps):
+    with pytest.raises(ValueError, match="^(heads|timesteps) is "):
+        from_official_spikformer(state, heads=heads, timesteps=timesteps)
+
+
+def test_a_block_far_behind_the_others_builds_no_network(state):
+    state["block.100000.attn.q_linear.weight"] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r"missing block\.3\.\*, block\.4\.\*.* and 99992 others$"):
+        from_official_spikformer(state, heads=4)
+
+
+def test_a_tensor_with_and_without_the_prefix_is_refused(state):
+    name = next(iter(state))
+    with pytest.raises(ValueError, match="both with and without"):
+        from_official_spikformer(state | {f"module.{name}": state[name]}, heads=4)
+
+
+@pytest.mark.parametrize("value", (float("nan"), float("inf")))
+def test_a_damaged_number_is_refused(state, value):
+    state["head.bias"] = torch.full_like(state["head.bias"], value)
+    with pytest.raises(ValueError, match="head.bias has NaN or infinite values$"):
+        from_official_spikformer(state, heads=4)
+
+
 def test_a_block_left_out_in_the_middle_is_named(state):
     gap = {k: v for k, v in state.items() if not k.startswith("block.1.")}
     with pytest.raises(ValueError, match=r"missing block\.1\."):
