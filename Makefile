@@ -29,7 +29,7 @@ ui: .venv/ready
 	@$(PYTHON) -m venv --clear .venv || { echo "make: $(PYTHON) can't make environments: install its venv module (Debian: python3-venv)" >&2; exit 2; }
 	@awk '/^[a-z0-9]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
 # After a change of the dependencies in pyproject.toml
