@@ -66,10 +66,11 @@ def read_sentences() -> dict[str, dict]:
 
 
 def claims(campaign: Campaign) -> pd.DataFrame:
-    """A line per claim and data set of the campaign."""
+    """A line per claim and data set of the campaign that it is made of."""
     evidence, sentences = Evidence.read(campaign), read_sentences()
     names = list(dict.fromkeys(evidence.readings.dataset))
-    lines = [line(evidence, name, claim, dataset) for name, claim in sentences.items() for dataset in names]
+    asked = [(name, dataset) for name, claim in sentences.items() for dataset in names if claim.get("only", dataset) == dataset]
+    lines = [line(evidence, name, sentences[name], dataset) for name, dataset in asked]
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -87,7 +88,7 @@ def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
         found = judge(MEASURES[name](evidence, dataset), bound, below)
     except Unmeasured as error:
         found = {"verdict": UNKNOWN, "n": 0, "note": str(error)}
-    return told | {key: round(x, 4) if isinstance(x, float) else x for key, x in found.items()}
+    return told | {key: round(x, 4) + 0.0 if isinstance(x, float) else x for key, x in found.items()}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the paper's claims are measured on: a campaign's readings, and the numbers of its figures."""
+"""What the paper's claims are measured on: a campaign's tables, and the numbers of its figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from pipeline import record as records
 from pipeline import shown
 from pipeline.campaign import Campaign
 from pipeline.errors import UserError
+from pipeline.identity import Evaluation
+from pipeline.readings import as_in_paper
 from pipeline.savings import pretrained
 
 
@@ -18,35 +20,39 @@ class Unmeasured(Exception):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A campaign and its readings.
-
-    `of` and `difference` take those of the paper's backbone, trained with the paper's options; `seeds` and `per_seed` whatever
-    networks the figure was declared to show.
-    """
+    """A campaign and its tables, as far as they are of networks that were trained with the paper's options."""
 
     campaign: Campaign
     readings: pd.DataFrame
+    layers: pd.DataFrame
 
     @classmethod
     def read(cls, campaign: Campaign) -> "Evidence":
-        return cls(campaign, pd.read_csv(shown.table_file(campaign, "readings"), keep_default_na=False))
+        readings = shown.read_table(campaign, "readings", "as_in_paper", "dataset", keep_default_na=False)
+        return cls(campaign, readings, shown.read_table(campaign, "energy", "evaluation_id", "module", "pJ_nonzero"))
 
-    def of(self, dataset: str, method: str, *, gamma: str = "", timesteps: int | None = None, key: str = "accuracy") -> pd.Series:
-        """A column of the readings of a method, by the pretrained network; gamma "low" or "high": of those that were trained.
+    def rows(self, dataset: str, method: str, *, gamma: str | float = "", exit: bool = False, timesteps: int | None = None):
+        """The readings of a method, by the pretrained network; gamma a number, or "low" or "high": of those that were trained.
 
-        Without `timesteps` those that it was trained with; an exit has its own.
+        Without `timesteps` those that it was trained with; those of an exit, where it is asked for.
         """
         own = self.readings[(self.readings.dataset == dataset) & (self.readings.method == method)]
-        own = own[own.as_in_paper.astype(bool)]
-        if gamma and len(own):
-            wanted = own.gamma.astype(float)
-            own = own[wanted == (wanted.min() if gamma == "low" else wanted.max())]
-        if len(own) and not own.exit.iloc[0]:
+        own = own[own.as_in_paper.astype(bool) & ((own.exit != "") == exit)]
+        if gamma != "" and len(own):
+            trained = own.gamma.astype(float)
+            if gamma == "high" and trained.nunique() == 1:
+                raise Unmeasured(f"{method} was trained with one γ on {dataset}, it takes two")
+            own = own[trained == {"low": trained.min(), "high": trained.max()}.get(gamma, gamma)]
+        if not exit:
             own = own[own.timesteps == (own.trained_timesteps if timesteps is None else timesteps)]
         if own.empty:
-            at = f" at T = {timesteps}" if timesteps else ""
+            at = (f" at γ = {gamma:g}" if isinstance(gamma, float) else "") + (f" at T = {timesteps}" if timesteps else "")
             raise Unmeasured(f"no {method}{at} on {dataset}")
-        return own.assign(network=pretrained(own)).drop_duplicates("network").set_index("network")[key].astype(float)
+        return own.assign(network=pretrained(own)).drop_duplicates("network").set_index("network")
+
+    def of(self, dataset: str, method: str, *, key: str = "accuracy", **which) -> pd.Series:
+        """A column of the readings of a method, by the pretrained network."""
+        return self.rows(dataset, method, **which)[key].astype(float)
 
     def difference(self, dataset: str, ours: tuple[str, dict], theirs: tuple[str, dict], key: str = "accuracy") -> pd.Series:
         """Ours minus theirs, seed by seed."""
@@ -55,8 +61,14 @@ class Evidence:
             raise Unmeasured(f"{ours[0]} and {theirs[0]} on {dataset} share no pretrained network")
         return found.dropna()
 
-    def seeds(self, figure: str, dataset: str) -> list[dict]:
-        """What a figure says of each seed of a data set."""
+    def energy(self, dataset: str, method: str, *modules: str, **which) -> pd.Series:
+        """pJ of some of a network's modules, of all where none is named, at all timesteps, by the pretrained network."""
+        own = self.layers[self.layers.module.isin(modules)] if modules else self.layers
+        by_evaluation = own.groupby("evaluation_id").pJ_nonzero.sum()
+        return self.rows(dataset, method, **which).evaluation_id.map(by_evaluation)
+
+    def seeds(self, figure: str, dataset: str, backbone: str = "spikformer") -> dict[int, dict]:
+        """What a figure says of each seed of the paper's network on a data set, by the seed."""
         path = self.campaign.folder / "figures" / f"{figure}.json"
         if figure not in self.campaign.experiment.figures or not path.exists():
             raise Unmeasured(f"figure {figure} is not drawn")
@@ -66,19 +78,37 @@ class Evidence:
             raise Unmeasured(f"the numbers of figure {figure} are damaged: delete {path}, and it is drawn again") from error
         if numbers.get("missing"):
             raise Unmeasured(f"figure {figure} lacks its data")
-        of_data = {e.id for e in self.campaign.evaluations if e.run.data.name == dataset}
-        found = [seed for seed in numbers.get("seeds", []) if seed["evaluation"] in of_data]
-        if not found:
-            raise Unmeasured(f"figure {figure} does not show {dataset}")
-        return found
-
-    def per_seed(self, figure: str, dataset: str, value: Callable[[dict], float | None]) -> pd.Series:
-        """A number of each seed of a figure; those that are undefined there are left out."""
+        evaluations = {e.id: e for e in self.campaign.evaluations if (e.run.data.name, backbone_of(e)) == (dataset, backbone)}
         try:
-            found = [value(seed) for seed in self.seeds(figure, dataset) if "undefined" not in seed]
+            told = [
+                (evaluations[seed["evaluation"]], seed) for seed in numbers.get("seeds", []) if seed["evaluation"] in evaluations
+            ]
+        except (KeyError, TypeError) as error:
+            raise Unmeasured(f"figure {figure} lacks what this is measured by: {error!r}") from error
+        if not told:
+            raise Unmeasured(f"figure {figure} does not show {dataset}")
+        found = [(e, seed) for e, seed in told if as_in_paper(e)]
+        if not found:
+            titles = dict.fromkeys(shown.title(e.run.method, e.options) for e, _ in told)
+            raise Unmeasured(f"figure {figure} shows {', '.join(titles)}: nothing with the paper's options")
+        if len(names := dict.fromkeys(e.name for e, _ in found)) > 1:
+            raise Unmeasured(f"figure {figure} shows {', '.join(names)} on {dataset}: it does not say which one is meant")
+        return {e.run.seed: seed for e, seed in found}
+
+    def per_seed(
+        self, figure: str, dataset: str, value: Callable[[dict], float | None], backbone: str = "spikformer"
+    ) -> pd.Series:
+        """A number of each seed of a figure, by the seed; those that are undefined there are left out."""
+        seeds = self.seeds(figure, dataset, backbone)
+        try:
+            found = {number: value(seed) for number, seed in seeds.items() if "undefined" not in seed}
         except (KeyError, IndexError, TypeError) as error:
             raise Unmeasured(f"figure {figure} lacks what this is measured by: {error!r}") from error
-        known = [x for x in found if x is not None]
+        known = {number: x for number, x in found.items() if x is not None}
         if not known:
-            raise Unmeasured(f"figure {figure} says it is undefined: nothing halts, or the images have no masks")
+            raise Unmeasured(f"figure {figure} says it is undefined: nothing halts, too few blocks, or the images have no masks")
         return pd.Series(known, dtype=float)
+
+
+def backbone_of(evaluation: Evaluation) -> str:
+    return evaluation.run.network["backbone"]

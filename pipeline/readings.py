@@ -75,12 +75,16 @@ def is_papers(run: Run) -> bool:
 
 def name_of(name: str, evaluation: Evaluation) -> dict:
     """The method of a reading; `as_in_paper` where it was trained as the paper's rows of that name are."""
-    chosen = {key: value for key, value in evaluation.options.items() if key in DEFINING}
-    plain = method_options(evaluation.run.method, chosen).model_dump() == evaluation.options == evaluation.run.options
-    plain = plain and evaluation.run.network["backbone"] == "spikformer"  # the paper's table has no other
     module = method(name)
     options = method_options(evaluation.run.method, evaluation.options)
+    plain = as_in_paper(evaluation) and evaluation.run.network["backbone"] == "spikformer"  # the paper's table has no other
     return {"method": name, "title": baselines.label(module.TITLE, options), "as_in_paper": plain}
+
+
+def as_in_paper(evaluation: Evaluation) -> bool:
+    """It has the options that it was trained with, and but for a gamma they are the paper's."""
+    chosen = {key: value for key, value in evaluation.options.items() if key in DEFINING}
+    return method_options(evaluation.run.method, chosen).model_dump() == evaluation.options == evaluation.run.options
 
 
 def best_on_test(campaign: Campaign, evaluation: Evaluation) -> float | None:

@@ -7,10 +7,11 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+import baselines
 from pipeline import record as records
 from pipeline.arrays import read_arrays
 from pipeline.campaign import Campaign
-from pipeline.discovery import discovered
+from pipeline.discovery import discovered, method, method_options
 from pipeline.errors import UserError
 from pipeline.figures import MissingData
 from pipeline.identity import Evaluation
@@ -27,10 +28,22 @@ def table_file(campaign: Campaign, name: str) -> Path:
     return path
 
 
+def read_table(campaign: Campaign, name: str, *wanted: str, **options) -> pd.DataFrame:
+    """A table of the campaign, the columns `wanted` among others. Raises MissingData where it is missing or damaged."""
+    path = table_file(campaign, name)
+    try:
+        lines = pd.read_csv(path, **options)
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise MissingData(f"{path} is damaged ({' '.join(str(error).split())}): delete it, and it is made again") from error
+    if lacking := [column for column in wanted if column not in lines]:
+        raise MissingData(f"{path} is damaged, it lacks {', '.join(lacking)}: delete it, and it is made again")
+    return lines
+
+
 def table(campaign: Campaign, name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
     """The lines of a table of the campaign (`readings`, `energy`) that belong to evaluations, in their order."""
     path = table_file(campaign, name)
-    lines = pd.read_csv(path, keep_default_na=False)
+    lines = read_table(campaign, name, "evaluation_id", keep_default_na=False)
     place = {evaluation.id: i for i, evaluation in enumerate(evaluations)}
     own = lines[lines.evaluation_id.isin(place)]
     lacking = [evaluation.id for evaluation in evaluations if evaluation.id not in set(own.evaluation_id)]
@@ -39,9 +52,12 @@ def table(campaign: Campaign, name: str, evaluations: list[Evaluation]) -> pd.Da
     return own.sort_values("evaluation_id", key=lambda ids: ids.map(place), kind="stable").reset_index(drop=True)
 
 
-def as_trained(readings: pd.DataFrame) -> pd.DataFrame:
-    """Each evaluation at the timesteps that its network was trained with, no exits."""
-    return readings[(readings.exit == "") & (readings.timesteps == readings.trained_timesteps)]
+def at_all_timesteps(readings: pd.DataFrame) -> pd.DataFrame:
+    """Each evaluation at all the timesteps that it runs, no exits; titles say which, where they are not those it was trained with."""
+    own = readings[readings.exit == ""]
+    own = own[own.timesteps == own.groupby("evaluation_id").timesteps.transform("max")]
+    at = own.title + " (T = " + own.timesteps.astype(int).astype(str) + ")"
+    return own.assign(title=own.title.where(own.timesteps == own.trained_timesteps, at))
 
 
 def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict:
@@ -93,7 +109,7 @@ def plain(table: pd.DataFrame) -> list[dict]:
 def seeds(counts: Iterable[int]) -> str:
     """How many seeds are behind what is drawn, in words."""
     few, most = min(found := list(counts)), max(found)
-    return f"n = {most if few == most else f'{few} to {most}'} seeds"
+    return f"n = {most if few == most else f'{few} to {most}'} seed{'s' if most > 1 else ''}"
 
 
 def spread(values: list) -> dict:
@@ -118,6 +134,11 @@ def by_data(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
 def by_name(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
     """The seeds of each declared evaluation."""
     return grouped(evaluations, lambda evaluation: evaluation.name)
+
+
+def title(name: str, options: dict) -> str:
+    """A method with its options, as tables call it."""
+    return baselines.label(method(name).TITLE, method_options(name, options))
 
 
 def data_title(name: str) -> str:

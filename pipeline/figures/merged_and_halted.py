@@ -22,7 +22,10 @@ FATES = ("merged", "halted", "computed")  # from the bottom up
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """Stacked bars of the mean over seeds; the numbers are shares of the 64 tokens."""
-    seeds = [{"evaluation": e.id, "run": e.run.id} | shares(shown.fates(campaign, e)) for e in evaluations]
+    seeds = [
+        {"evaluation": e.id, "run": e.run.id} | shares(shown.fates(campaign, e)) | {"halts_here": halts_here(campaign, e)}
+        for e in evaluations
+    ]
     values = {key: np.array([seed[key] for seed in seeds]) for key in FATES}
     mean = {key: value.mean(0) for key, value in values.items()}
     std = {key: value.std(0, ddof=1).tolist() if len(seeds) > 1 else None for key, value in values.items()}
@@ -34,6 +37,12 @@ def shares(fates: np.ndarray) -> dict:
     """Shares of the tokens that an image starts with, mean over images: merged [L] at every t, halted and computed [L][T]."""
     merged, halted, computed = ((fates == fate).mean(axis=(2, 3)) for fate in (1, 2, 0))
     return {"merged": merged[:, 0].tolist(), "halted": halted.tolist(), "computed": computed.tolist()}
+
+
+def halts_here(campaign: Campaign, evaluation: Evaluation) -> list[list[float]]:
+    """Share of the tokens that halt at the exit of each block but the last, where all halt, at each timestep: [L - 1][T]."""
+    halt_block = shown.arrays_of(campaign, evaluation, "halt_block")["halt_block"]  # [T, N, K0]
+    return [(halt_block == block).mean(axis=(1, 2)).tolist() for block in range(1, evaluation.run.network["depth"])]
 
 
 def caption(mean: dict, n: int) -> str:

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from pipeline.claims import DOES_NOT, HOLDS, UNKNOWN, claims, judge, read_sentences
-from pipeline.paper_claims import MEASURES
+from pipeline.discovery import method_options
+from pipeline.errors import UserError
+from pipeline.paper_claims import MEASURES, grows
 from pipeline.scale import EXPERIMENTS, load
 from pipeline.table1 import paper_rows
 
@@ -40,26 +42,47 @@ def reading(method, seed, accuracy, *, timesteps=4, tokens=1.0, gamma="", exit="
     parent = "" if method == "static" else f"static-s{seed}"
     told = {"method": method, "seed": seed, "accuracy": accuracy, "timesteps": timesteps, "avg_tokens": tokens, "gamma": gamma}
     told |= {"run": f"{method}-s{seed}", "parent": parent, "exit": exit, "energy_nonzero": energy, "as_in_paper": True}
-    return told | {"dataset": "cifar100", "trained_timesteps": 4}
+    return told | {"dataset": "cifar100", "trained_timesteps": 4, "evaluation_id": f"{method}-s{seed}"}
 
 
 @pytest.fixture
 def campaign(tmp_path):
+    """Three seeds: readings, energies and two figures; the evaluations are what figures' seeds belong to."""
     lines = []
     for seed in (0, 1, 2):
         lines += [reading("static", seed, 70 + seed, energy=8.0), reading("static", seed, 60 + seed, timesteps=2, energy=4.0)]
         lines += [reading("static_control", seed, 71 + seed), reading("dt_snn", seed, 69 + seed, energy=8.0)]
+        lines.append(reading("dt_snn", seed, 65 + seed, timesteps=4, exit="dt_snn"))
         lines.append(reading("at_snn", seed, 71 + seed + 0.01 * seed, tokens=0.8, gamma=5, energy=6.0))
         lines.append(reading("at_snn_e", seed, 70.5 + seed, tokens=0.8, gamma=5, timesteps=2.5, exit="at_snn_e"))
     (tmp_path / "tables").mkdir()
     (tmp_path / "figures").mkdir()
     pd.DataFrame(lines).to_csv(tmp_path / "tables/readings.csv", index=False)
-    seeds = [{"evaluation": f"static-s{seed}", "difference": [-1.0 - 0.1 * seed, 2.0 + 0.1 * seed]} for seed in (0, 1, 2)]
-    (tmp_path / "figures/masking.json").write_text(json.dumps({"missing": None, "seeds": seeds}))
-    data = SimpleNamespace(name="cifar100")
-    evaluations = [SimpleNamespace(id=f"static-s{seed}", run=SimpleNamespace(data=data)) for seed in (0, 1, 2)]
-    experiment = SimpleNamespace(scale="test", figures={"masking": None, "halting_axes": None})
+    modules = {"static": {"sps": 4.0, "ssa": 3.0, "mlp": 1.0}, "at_snn": {"sps": 3.96, "ssa": 1.0, "mlp": 1.0}}
+    layers = [
+        {"evaluation_id": f"{name}-s{seed}", "module": module, "pJ_nonzero": pJ}
+        for name, of in modules.items() for seed in (0, 1, 2) for module, pJ in of.items()
+    ]  # fmt: skip
+    pd.DataFrame(layers).to_csv(tmp_path / "tables/energy.csv", index=False)
+    seeds = [
+        {"evaluation": f"static-s{seed}", "masked": [40, 8], "difference": [2.0 + 0.1 * seed, -1.0 - 0.1 * seed]}
+        for seed in (0, 1, 2)
+    ]
+    draw(tmp_path, "masking", seeds)
+    experiment = SimpleNamespace(scale="test", figures=dict.fromkeys(("masking", "halting_axes", "easy_and_hard")))
+    evaluations = [evaluation("static", "static", {}, seed) for seed in (0, 1, 2)]
     return SimpleNamespace(folder=tmp_path, experiment=experiment, evaluations=evaluations)
+
+
+def evaluation(name, method, options, seed, backbone="spikformer"):
+    options = method_options(method, options).model_dump()
+    network = {"backbone": backbone, "timesteps": 4}
+    run = SimpleNamespace(data=SimpleNamespace(name="cifar100"), method=method, options=options, seed=seed, network=network)
+    return SimpleNamespace(id=f"{name}-s{seed}", name=name, run=run, options=options, timesteps=4)
+
+
+def draw(folder, figure, seeds):
+    (folder / f"figures/{figure}.json").write_text(json.dumps({"missing": None, "seeds": seeds}))
 
 
 def test_differences_are_taken_seed_by_seed_and_what_is_not_measured_says_so(campaign):
@@ -69,30 +92,116 @@ def test_differences_are_taken_seed_by_seed_and_what_is_not_measured_says_so(cam
     assert static.verdict == HOLDS and static.stated == 0.72 and static.dataset == "CIFAR-100"
     equal = told.loc["more accurate than STATIC, equal training"]
     assert equal.value == pytest.approx(0.01) and equal.verdict == UNKNOWN, "0, 0.01 and 0.02 points may be chance"
-    assert told.loc["better than DT-SNN"].verdict == HOLDS
+    assert told.loc["better than DT-SNN"].value == pytest.approx(2.01), "of all timesteps, not of its exit, which has 4 here too"
     assert told.loc["tokens at the low γ"].verdict == DOES_NOT, "0.8 is more than the 0.75 that are printed"
-    fewer = told.loc["fewer tokens than the best method"]
-    assert fewer.value == pytest.approx(100 * (1 - 0.8 * 2.5 / 4)) and fewer.verdict == HOLDS
-    assert (
-        told.loc["less energy than STATIC"].value == pytest.approx(0.75) and told.loc["less energy than STATIC"].verdict == HOLDS
-    )
-    assert told.loc["random masking is better for few tokens"].value == pytest.approx(1.1)
+    fewer = told.loc["early exit saves tokens"]
+    assert fewer.value == pytest.approx(100 * (1 - 2.5 / 4)) and fewer.verdict == HOLDS
+    energy = told.loc["less energy than STATIC"]
+    assert (energy.value, energy.verdict) == (pytest.approx(0.75), HOLDS)
+    assert told.loc["attention takes most of the energy"].value == pytest.approx(3 / 8)
+    splitting = told.loc["patch splitting costs as much as before"]
+    assert splitting.value == pytest.approx(0.99) and splitting.verdict == HOLDS
+    assert told.loc["random masking is better for few tokens"].value == pytest.approx(1.1), "at 8, not at the first of the list"
     assert told.loc["consistent masking is better for many tokens"].verdict == HOLDS
     tet, axes = told.loc["better than TET"], told.loc["2D halting is more accurate"]
     assert (tet.verdict, tet.note, tet.n) == (UNKNOWN, "no tet on cifar100", 0)
     assert (axes.verdict, axes.note) == (UNKNOWN, "figure halting_axes is not drawn")
 
 
-def test_a_figure_without_its_data_decides_nothing(campaign):
-    path = campaign.folder / "figures/masking.json"
-    path.write_text('{"missing": ')
-    assert "are damaged" in claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note
-    path.write_text(json.dumps({"missing": None, "seeds": [{"evaluation": "static-s0"}]}))
-    assert "lacks what" in claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note
-    path.write_text(json.dumps({"missing": "an evaluation"}))
-    assert (
-        claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note == "figure masking lacks its data"
-    )
+def test_the_high_gamma_is_another_than_the_low_one(campaign):
+    names = [
+        "a higher γ saves tokens",
+        "a lower γ is more accurate",
+        "fewer tokens than the best method",
+        "... with fewer tokens",
+    ]
+    told = claims(campaign).set_index("claim").loc[names]
+    assert set(told.note) == {"at_snn was trained with one γ on cifar100, it takes two"}
+    path = campaign.folder / "tables/readings.csv"
+    more = [reading("at_snn", seed, 70 + seed, tokens=0.6, gamma=10) for seed in (0, 1, 2)]
+    pd.concat([pd.read_csv(path), pd.DataFrame(more)]).to_csv(path, index=False)
+    told = claims(campaign).set_index("claim").loc[names]
+    assert told.value.tolist() == pytest.approx([0.2, 1.01, 40.0, 0.4]) and told.n.tolist() == [3] * 4
+    assert told.verdict.tolist() == [HOLDS, HOLDS, DOES_NOT, DOES_NOT]
+
+
+def test_what_halting_saves_is_asked_at_one_gamma(campaign):
+    """Merging alone has 25 only; AT-SNN has 5, which is its low one, and 25."""
+    path, name = campaign.folder / "tables/readings.csv", "halting saves tokens beside merging"
+    alone = [reading("merge_only", seed, 70 + seed, tokens=0.28, gamma=25) for seed in (0, 1, 2)]
+    pd.concat([pd.read_csv(path), pd.DataFrame(alone)]).to_csv(path, index=False)
+    assert claims(campaign).set_index("claim").loc[name].note == "no at_snn at γ = 25 on cifar100"
+    both = [reading("at_snn", seed, 70 + seed, tokens=0.27 - 0.001 * seed, gamma=25) for seed in (0, 1, 2)]
+    pd.concat([pd.read_csv(path), pd.DataFrame(both)]).to_csv(path, index=False)
+    assert claims(campaign).set_index("claim").loc[name].value == pytest.approx(0.011)
+
+
+def test_what_is_said_of_one_data_set_is_asked_of_that_one_only(campaign):
+    assert {"better than DT-SNN's exit", "less accurate than STATIC on TinyImageNet"}.isdisjoint(claims(campaign).claim)
+    path = campaign.folder / "tables/readings.csv"
+    pd.read_csv(path).assign(dataset="tiny_imagenet").to_csv(path, index=False)
+    told = claims(campaign).set_index("claim")
+    assert told.loc["better than DT-SNN's exit"].value == pytest.approx(6.01)
+    assert told.loc["less accurate than STATIC on TinyImageNet"].verdict == DOES_NOT
+
+
+def test_figures_decide_by_the_papers_networks_alone(campaign):
+    """One that shows another beta, or two networks at once, decides nothing, and the note says why."""
+    name, path = "easy samples use few tokens", "easy_and_hard"
+    campaign.evaluations += [evaluation("eager", "at_snn", {"gamma": 5, "beta": -2}, seed) for seed in (0, 1)]
+    draw(campaign.folder, path, [{"evaluation": f"eager-s{seed}", "easy_share": 0.3 + 0.001 * seed} for seed in (0, 1)])
+    line = claims(campaign).set_index("claim").loc[name]
+    assert (line.verdict, line.n) == (UNKNOWN, 0)
+    assert line.note == "figure easy_and_hard shows AT-SNN (γ = 5, β = -2): nothing with the paper's options"
+    campaign.evaluations += [evaluation("five", "at_snn", {"gamma": 5}, seed) for seed in (0, 1)]
+    seeds = [{"evaluation": f"{e}-s{seed}", "easy_share": 0.3 + 0.001 * seed} for e in ("eager", "five") for seed in (0, 1)]
+    draw(campaign.folder, path, seeds)
+    line = claims(campaign).set_index("claim").loc[name]
+    assert (line.verdict, line.n) == (HOLDS, 2), "the eager one is not looked at"
+    campaign.evaluations += [evaluation("nine", "at_snn", {"gamma": 9}, 0)]
+    draw(campaign.folder, path, [*seeds, {"evaluation": "nine-s0", "easy_share": 0.9}])
+    line = claims(campaign).set_index("claim").loc[name]
+    assert line.note == "figure easy_and_hard shows five, nine on cifar100: it does not say which one is meant"
+    campaign.evaluations = [evaluation("five", "at_snn", {"gamma": 5}, seed, "spikingformer") for seed in (0, 1)]
+    assert claims(campaign).set_index("claim").loc[name].note == "figure easy_and_hard does not show cifar100"
+
+
+@pytest.mark.parametrize(
+    "halts, value",
+    (
+        ([[0.1, 0.1], [0.2, 0.4]], 0.2),
+        ([[0.4], [0.2], [0.1]], -0.3),
+        ([[0.1, 0.2]], None),  # two blocks: tokens can halt early in one only
+        ([[0.0], [0.0]], None),
+    ),
+)
+def test_more_tokens_halt_later_is_measured_by_those_that_halt_there(halts, value):
+    assert grows(halts) == (value if value is None else pytest.approx(value))
+
+
+@pytest.mark.parametrize(
+    "content, note",
+    (
+        ('{"missing": ', "are damaged"),
+        ("[]", "are damaged"),
+        ('{"missing": null, "seeds": [3]}', "lacks what"),
+        ('{"missing": null, "seeds": [{"evaluation": "static-s0"}]}', "lacks what"),
+        ('{"missing": null, "seeds": [{"evaluation": ["static-s0"]}]}', "lacks what"),
+        ('{"missing": null, "seeds": 3}', "lacks what"),
+        ('{"missing": "an evaluation"}', "figure masking lacks its data"),
+    ),
+)
+def test_a_figure_without_its_data_decides_nothing(campaign, content, note):
+    (campaign.folder / "figures/masking.json").write_text(content)
+    assert note in claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note
+
+
+@pytest.mark.parametrize("name", ("readings", "energy"))
+@pytest.mark.parametrize("content", ("", "a,b\n1,2\n", "a,b\n1,2,3\n1,2,3,4\n"))
+def test_a_damaged_table_is_one_line(campaign, name, content):
+    (campaign.folder / f"tables/{name}.csv").write_text(content)
+    with pytest.raises(UserError, match=rf"tables/{name}.csv is damaged.*: delete it, and it is made again$"):
+        claims(campaign)
 
 
 def test_every_sentence_has_its_measure_one_bound_and_evidence_that_exists():
@@ -118,6 +227,12 @@ def test_the_numbers_that_the_paper_states_are_those_of_its_table():
         for dataset, value in stated[name].items():
             gap = accuracy(dataset, "at_snn", low[dataset]) - accuracy(dataset, method)
             assert value == pytest.approx(gap, abs=0.006), (name, dataset)
+    high = {"cifar10": 32, "cifar100": 10, "tiny_imagenet": 5}
+    for dataset in low:
+        gap = accuracy(dataset, "at_snn", low[dataset]) - accuracy(dataset, "at_snn", high[dataset])
+        assert stated["a lower γ is more accurate"][dataset] == pytest.approx(gap, abs=0.006)
+        gap = accuracy(dataset, "at_snn", high[dataset]) - accuracy(dataset, "static")
+        assert stated["... while conserving higher accuracy"][dataset] == pytest.approx(gap, abs=0.006)
     for dataset, value in stated["early exit costs little"].items():
         gap = accuracy(dataset, "at_snn", low[dataset]) - accuracy(dataset, "at_snn_e", low[dataset])
         assert value == pytest.approx(gap, abs=0.006)
