@@ -24,5 +24,10 @@ SYMBOLS = {"gamma": "γ", "alpha": "α", "beta": "β", "epsilon": "ε", "delta":
 def label(title: str, options: MethodOptions) -> str:
     """A method's name in tables: with the options that must be given, and those that are not the default."""
     changed = options.model_dump(exclude_defaults=True)
-    shown = [f"{SYMBOLS.get(key, key)} = {value}" for key, value in changed.items()]
-    return f"{title} ({', '.join(shown)})" if shown else title
+    return f"{title} ({named(changed)})" if changed else title
+
+
+def named(options: dict) -> str:
+    """Options with their values, as the paper writes them."""
+    shown = {key: f"{value:g}" if isinstance(value, float) else value for key, value in options.items()}
+    return ", ".join(f"{SYMBOLS.get(key, key)} = {value}" for key, value in shown.items())

@@ -116,6 +116,7 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
             probe_settings(evaluation.probe, evaluation.settings)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+        check_probe(run.method, evaluation.probe, where)
         if evaluation.exits:
             raise UserError(f"{where}.exits: a probe has none: take them out")
     elif evaluation.settings:
@@ -131,6 +132,15 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
             raise UserError(
                 f"{where}.exits: {name} reads networks of {' or '.join(readable)}, run {evaluation.run} is of {run.method}"
             )
+
+
+def check_probe(name: str, probe: str, where: str) -> None:
+    """What a figure measures, the networks of a method have."""
+    wanted = getattr(discovered("pipeline.figures", probe, "figure"), "OPTIONS", ())
+    if lacking := [option for option in wanted if option not in method(name).Options.model_fields]:
+        raise UserError(
+            f"{where}.probe: {probe} changes {', '.join(lacking)}, which {name} has not: name a run of another method"
+        )
 
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:
@@ -152,6 +162,8 @@ def check_row(experiment: Experiment, row: Row, where: str) -> None:
 def check_figure(experiment: Experiment, name: str, figure: Figure) -> None:
     for evaluation in figure.evaluations:
         known(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
+    if len(set(figure.evaluations)) < len(figure.evaluations):
+        raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)} holds one twice")
     module = discovered("pipeline.figures", name, "figure")
     probe = name if hasattr(module, "measure") else None
     for evaluation in figure.evaluations:

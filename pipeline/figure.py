@@ -9,13 +9,20 @@ import os
 import sys
 import traceback
 
-from pipeline import canvas
+import baselines
+from pipeline import canvas, shown
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered
 from pipeline.errors import UserError, nearest, run_stage
 from pipeline.identity import Evaluation
 from pipeline.made import mark_made
 from pipeline.record import replace_json
+
+KINDS = TRAINED, NOT_RETRAINED, PROBED = (
+    "Trained as shown",
+    "Same weights, only evaluated otherwise",
+    "Measured on trained weights, nothing retrained",
+)
 
 
 def draw(campaign: Campaign, name: str) -> dict:
@@ -33,7 +40,7 @@ def draw(campaign: Campaign, name: str) -> dict:
         "missing": None,
     } | numbers
     numbers |= {
-        "made": how_made(evaluations),
+        "made": how_made(evaluations, numbers.get("timesteps", {})),
         "evaluations": [{"id": e.id, "name": e.name, "run": e.run.id} for e in evaluations],
     }
     canvas.save(picture, campaign.folder / "figures" / name)
@@ -60,18 +67,37 @@ def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]
     return picture, {"missing": reason, "caption": f"Not drawn: {reason}"}
 
 
-def how_made(evaluations: list[Evaluation]) -> str:
-    """Which networks of a figure were trained as they are shown, and which only evaluated otherwise: a caption's last sentence."""
-    probed = "measured on trained weights, nothing retrained"
-    kinds: dict[str, list[str]] = {"trained as shown": [], "same weights evaluated with other options": [], probed: []}
-    for evaluation in evaluations:
-        kind = probed if evaluation.probe else "trained as shown"
-        if not evaluation.probe and evaluation.options != evaluation.run.options:
-            kind = "same weights evaluated with other options"
-        kinds[kind].append(evaluation.run.label if kind == probed else evaluation.name)
-    said = [f"{kind}: {', '.join(dict.fromkeys(names))}" for kind, names in kinds.items() if names]
-    text = "; ".join(said)
-    return f"{text[0].upper()}{text[1:]}." if text else "Computed from the formulas alone: no training, no evaluation."
+def how_made(evaluations: list[Evaluation], timesteps: dict[str, list[int]]) -> str:
+    """A caption's last sentences: on which data and network, what was trained as it is shown, and what only evaluated.
+
+    timesteps: those at which an evaluation is shown, by its name, where they are others than it runs.
+    """
+    told = []
+    for (data, architecture), own in shown.grouped(evaluations, lambda e: (e.run.data.name, e.run.architecture)).items():
+        kinds: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        for name, (evaluation, *_) in shown.by_name(own).items():
+            for kind, words in origin(evaluation, timesteps.get(name, [evaluation.timesteps])):
+                kinds[kind].append(words)
+        said = [f"{kind}: {'; '.join(dict.fromkeys(words))}." for kind, words in kinds.items() if words]
+        told.append(" ".join([f"{shown.data_title(data)}, {architecture}.", *said]))
+    return " ".join(told) or "Computed from the formulas alone: no training, no evaluation."
+
+
+def origin(evaluation: Evaluation, timesteps: list[int]) -> list[tuple[str, str]]:
+    """How an evaluation came to be, as kinds, each with what is of that kind."""
+    run = evaluation.run
+    trained, at = shown.title(run.method, run.options), run.network["timesteps"]
+    if evaluation.probe:
+        some = evaluation.settings.get("images")
+        return [(PROBED, f"{trained}, first {some} test images" if some else trained)]
+    others = ", ".join(str(t) for t in timesteps if t != at)
+    if evaluation.options != run.options:
+        changed = {key: value for key, value in evaluation.options.items() if value != run.options[key]}
+        words = f"{trained} with {baselines.named(changed)}" + (f" at T = {others}" if others else "")
+        return [(NOT_RETRAINED, words)]
+    if at not in timesteps:
+        return [(NOT_RETRAINED, f"{trained} at T = {others} (trained at {at})")]
+    return [(TRAINED, trained)] + ([(NOT_RETRAINED, f"{trained} at T = {others}")] if others else [])
 
 
 def main() -> None:

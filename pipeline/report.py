@@ -23,8 +23,16 @@ from pipeline.errors import UserError, run_stage
 from pipeline.identity import Evaluation
 from pipeline.made import mark_made
 from pipeline.readings import CONVENTIONS, PJ_PER_UJ, describe, name_of
+from pipeline.savings import COLUMNS as SAVED
+from pipeline.table1 import COLUMNS
 
-READ = ("table1", "savings", "energy", "curves")  # tables
+READ = {
+    "table1": COLUMNS,
+    "savings": SAVED,
+    "energy": ("module", "evaluation"),
+    "curves": ("run",),
+}  # tables, and columns of them
+WORDS = ("title", "caption", "definition", "made", "missing")  # that a figure has of itself
 SHARES = {"tokens_by_block": "computed", "merged_by_block": "merged away", "halted_by_block": "halted"}
 VERDICTS = {"holds": ("✓", "holds"), "doesn't hold": ("✗", "fails"), "can't tell at this scale": ("?", "open")}
 PX_PER_PT = 4 / 3
@@ -33,7 +41,7 @@ SIZE = re.compile(r'\b(width|height)="([\d.]+)pt"')  # as matplotlib writes it
 
 
 def report(campaign: Campaign) -> Path:
-    tables = {name: pd.read_csv(shown.table_file(campaign, name)) for name in READ}
+    tables = {name: shown.read_table(campaign, name, *columns) for name, columns in READ.items()}
     runs, evaluations = run_facts(campaign), evaluation_facts(campaign)
     content = {
         "experiment": campaign.experiment,
@@ -135,7 +143,8 @@ def claim_groups(campaign: Campaign) -> list[list[dict]]:
     path = campaign.folder / "tables" / "claims.csv"
     if not path.exists():
         return []
-    lines = pd.read_csv(path, keep_default_na=False, dtype=str).to_dict("records")
+    columns = ("claim", "verdict", "value", "spread", "unit", "stated", "evidence")
+    lines = shown.read_table(campaign, "claims", *columns, keep_default_na=False, dtype=str).to_dict("records")
     for line in lines:
         line["here"], line["paper"] = (
             amount(line["value"], line["spread"], line["unit"]),
@@ -177,27 +186,31 @@ def figure_facts(campaign: Campaign, name: str) -> dict:
         return facts | {"missing": f"{', '.join(f'{stem}.{kind}' for kind in lacking)} not found: {how}"}
     try:
         numbers = records.read_json(stem.with_suffix(".json"), "title", "caption")
+        drawn = picture(stem.with_suffix(".svg").read_bytes())
+        if not all(isinstance(numbers.get(key), str | None) for key in WORDS):
+            raise UserError("its words are no text")
     except UserError as error:  # a damaged figure is no reason to have no page
-        return facts | {"missing": str(error)}
-    facts |= {key: numbers.get(key) for key in ("title", "caption", "definition", "made", "missing")}
+        return facts | {"missing": f"{stem} is damaged ({error}): delete its files, and it is drawn again"}
+    facts |= {key: numbers.get(key) for key in WORDS}
     facts["files"] = [(kind, f"figures/{name}.{kind}") for kind in ("svg", "pdf", "json")]
-    facts["groups"] = evaluation_groups(campaign, numbers.get("evaluations", []))
-    return facts | {"picture": picture(stem.with_suffix(".svg").read_bytes())}
+    return facts | {"groups": evaluation_groups(campaign, numbers.get("evaluations")), "picture": drawn}
 
 
-def evaluation_groups(campaign: Campaign, listed: list[dict]) -> dict[str, list[Evaluation]]:
-    """The evaluations that a figure shows, by name; those that are not declared any more are left out."""
+def evaluation_groups(campaign: Campaign, listed) -> dict[str, list[Evaluation]]:
+    """The evaluations that a figure lists, by name; what is none, or not declared any more, is left out."""
     declared, links = {e.id: e for e in campaign.evaluations}, evaluation_files(campaign)
     groups: dict[str, list[dict]] = {}
-    for one in listed:
-        if evaluation := declared.get(one["id"]):
+    for one in listed if isinstance(listed, list) else []:
+        if evaluation := declared.get(one.get("id") if isinstance(one, dict) else None):
             groups.setdefault(evaluation.name, []).append({"run": evaluation.run, "file": links[evaluation.run.id]})
     return groups
 
 
 def picture(svg: bytes) -> dict:
-    """An SVG as the page embeds it, with its size in CSS pixels."""
+    """An SVG as the page embeds it, with its size in CSS pixels. Raises UserError where it has none."""
     size = {key: float(x) for key, x in SIZE.findall(svg[:2000].decode(errors="replace").partition("<svg")[2])}
+    if not size.keys() >= {"width", "height"}:
+        raise UserError("the svg is no picture with a size")
     return {"address": embedded(svg, "svg+xml")} | {key: round(size[key] * PX_PER_PT) for key in ("width", "height")}
 
 

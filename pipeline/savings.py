@@ -10,8 +10,17 @@ from pipeline.campaign import Campaign
 from pipeline.readings import of_row
 from pipeline.table1 import key_of, paper_rows
 
-COLUMNS = ["dataset", "method", "timesteps", "fewer_tokens_mean", "fewer_tokens_std", "minus_static_mean", "minus_static_std"]
-COLUMNS += ["minus_control_mean", "minus_control_std", "n", "paper_fewer_tokens", "paper_minus_static", "scale"]
+COLUMNS = ["dataset", "method", "architecture", "timesteps", "fewer_tokens_mean", "fewer_tokens_std"]
+COLUMNS += [
+    "minus_static_mean",
+    "minus_static_std",
+    "minus_control_mean",
+    "minus_control_std",
+    "n",
+    "paper_fewer_tokens",
+    "paper_minus_static",
+    "scale",
+]
 
 
 def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
@@ -24,8 +33,8 @@ def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
         if not (fewer > 0).any():
             continue
         first = own.iloc[0]
-        told = {"dataset": first.dataset_title, "method": first.title, "timesteps": round(own.timesteps.mean(), 2), "n": len(own)}
-        told |= summary("fewer_tokens", fewer)
+        told = {"dataset": first.dataset_title, "method": first.title, "architecture": first.architecture, "n": len(own)}
+        told |= {"timesteps": round(own.timesteps.mean(), 2)} | summary("fewer_tokens", fewer)
         told |= summary("minus_static", own.accuracy - static.accuracy) | summary(
             "minus_control", own.accuracy - control.accuracy
         )

@@ -10,7 +10,7 @@ from pipeline.table1 import paper_rows, row_title
 
 TITLE = "Accuracy over timesteps (Fig. 1a)"
 DEFINITION = (
-    "Accuracy of the mean of the logits of timesteps 1 to T, on one set of weights for all T; markers without a line are exits, "
+    "Accuracy of the mean of the logits of timesteps 1 to T, on one set of weights for all T; black-rimmed markers are early exits, "
     "at the mean of the timesteps at which images stop. Hollow: not measured here, but printed in the paper's Table 1; in a "
     "method's colour what its authors trained or re-ran, grey what they quote of CNNs. Reading: the paper does not say which "
     "of its numbers Fig. 1a shows; all of Table 1's for the data set are here."
@@ -28,7 +28,9 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     points, paper = summarise(readings), papers_points(readings)
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "accuracy"]].rename(columns={"evaluation_id": "evaluation"})
     numbers = {"points": shown.plain(points), "paper": shown.plain(paper), "seeds": shown.plain(seeds)}
-    return paint(points, paper), {"caption": caption(points, paper)} | numbers
+    at = readings[readings.exit == ""].groupby("evaluation").timesteps
+    timesteps = {name: sorted(map(int, own.unique())) for name, own in at}
+    return paint(points, paper), {"caption": caption(points, paper), "timesteps": timesteps} | numbers
 
 
 def caption(points: pd.DataFrame, paper: pd.DataFrame) -> str:

@@ -9,9 +9,11 @@ from pipeline.identity import Evaluation
 TITLE = "Accuracy over the tokens computed (Fig. 1b)"
 DEFINITION = (
     "Tokens: computed per block and timestep, summed over timesteps, in percent of all tokens at all timesteps trained. Static "
-    "networks at T = 1, 2, ...; adaptive ones at all timesteps. Hollow: the same weights with another γ, not retrained."
+    "networks at T = 1, 2, ...; adaptive ones at all timesteps, and where they have an early exit also there, at the mean of the "
+    "timesteps at which images stop. Hollow: the same weights with another γ, not retrained."
 )
 MOST_EVALUATIONS = None
+CLOSE = 1.5  # percent of the tokens
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
@@ -21,7 +23,10 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     caption = f"Mean and standard deviation over {shown.seeds(points.n)}."
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "avg_tokens", "accuracy"]]
     seeds = seeds.rename(columns={"evaluation_id": "evaluation"})
-    return paint(points), {"caption": caption, "points": shown.plain(points), "seeds": shown.plain(seeds)}
+    at = points[points.exit == ""].groupby("evaluation").timesteps
+    timesteps = {name: sorted(map(int, own)) for name, own in at}
+    numbers = {"timesteps": timesteps, "points": shown.plain(points), "seeds": shown.plain(seeds)}
+    return paint(points), {"caption": caption} | numbers
 
 
 def summarise(readings: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +37,7 @@ def summarise(readings: pd.DataFrame) -> pd.DataFrame:
     drawn = readings[~adaptive | last | (readings.exit != "")]  # STATIC at every T, adaptive tokens at all of them
     # An exit's timesteps differ between seeds: it is one point all the same
     drawn = drawn.assign(reading=drawn.exit.where(drawn.exit != "", drawn.timesteps.astype(str)))
-    keys = ["dataset_title", "method", "title", "evaluation", "retrained_options", "reading"]
+    keys = ["dataset_title", "method", "title", "evaluation", "retrained_options", "exit", "reading"]
     grouped = drawn.groupby(keys, sort=False)
     return grouped.agg(
         tokens=("tokens", "mean"),
@@ -47,16 +52,19 @@ def paint(points: pd.DataFrame):
     names = list(dict.fromkeys(points.dataset_title))
     figure, axes = canvas.panels(1, len(names), width=max(6.4, 4.6 * len(names)), height=4.6)
     for axis, name in zip(axes[0], names):
-        groups = points[points.dataset_title == name].groupby("method", sort=False)
-        handles = [handle for place, (_, own) in enumerate(groups) for handle in series(axis, own, timesteps=place == 0)]
-        axis.margins(x=0.08, y=0.1)
+        groups, named = points[points.dataset_title == name].groupby("method", sort=False), []
+        handles = [handle for place, (_, own) in enumerate(groups) for handle in series(axis, own, named, timesteps=place == 0)]
+        axis.margins(x=0.08, y=0.16)
         axis.set(title=name, xlabel="tokens computed (%)", ylabel="accuracy (%)")
         axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=3)
     return figure
 
 
-def series(axis, own: pd.DataFrame, timesteps: bool) -> list:
-    """One method: a line through a static network's timesteps, named if asked; what was not retrained is hollow."""
+def series(axis, own: pd.DataFrame, named: list[tuple[float, str]], timesteps: bool) -> list:
+    """One method: a line through a static network's timesteps, named if asked; what was not retrained is hollow.
+
+    named: the points that have their options beside them, with those; two close to each other need them once.
+    """
     several, look, handles = own.title.nunique() > 1, canvas.look(own.method.iloc[0]), []
     title = own.title.iloc[0].split(" (")[0] if several else own.title.iloc[0]
     for retrained, part in own.groupby("retrained_options", sort=False):
@@ -69,7 +77,10 @@ def series(axis, own: pd.DataFrame, timesteps: bool) -> list:
         at = (point.tokens, point.accuracy)
         if several:
             inside = point.title[point.title.find("(") + 1 : -1]
-            axis.annotate(inside, at, xytext=(6, 0), va="center", **style)
+            if not any(inside == text and abs(point.tokens - x) < CLOSE for x, text in named):
+                above = (point.tokens, point.accuracy + (0 if pd.isna(point.spread) else point.spread))
+                axis.annotate(inside, above, xytext=(0, 6), va="bottom", ha="center", rotation=90, **style)
+                named.append((point.tokens, inside))
         elif timesteps:  # left of a curve that rises
             axis.annotate(f"T = {point.timesteps:.3g}", at, xytext=(-6, 4), ha="right", **style)
     return handles

@@ -18,29 +18,32 @@ DEFINITION = (
 )
 MOST_EVALUATIONS = None
 PARTS = {"error": "estimation error", "cosine": "cosine similarity"}
-
+ABOUT = ("left_out", "accuracy")
 
 Settings = ProbeSettings
 
 
 def measure(subject, settings: Settings) -> dict:
     """`error` and `cosine` from block l to l + 1 at t, [L - 1, T] each (None where no token has them); `left_out`: the share of
-    tokens that have neither.
+    tokens that have neither; `accuracy` of the network in percent.
     """
     import torch
 
-    sums, seen = 0, 0
-    for images, _ in subject.batches(images=settings.images):
+    backbone, sums, seen, right, counted = subject.backbone, 0, 0, 0, 0
+    for images, labels in subject.batches(images=settings.images):
         with subject.arithmetic():
-            inputs = [subject.backbone.embed(images.to(subject.device, subject.dtype))]
-            for block in subject.backbone.blocks[:-1]:
+            inputs = [backbone.embed(images.to(subject.device, subject.dtype))]
+            for block in backbone.blocks[:-1]:
                 inputs.append(block(inputs[-1]))
+            logits = backbone.classify(backbone.blocks[-1](inputs[-1]).mean(dim=2))
         pairs = [compared(before.double(), after.double()) for before, after in zip(inputs[:-1], inputs[1:])]
         sums = sums + torch.stack(pairs, dim=1) if pairs else torch.zeros(3, 0, len(inputs[0]))
         seen += inputs[0].shape[1:3].numel()
+        right += int((logits.double().mean(0).argmax(-1).cpu() == labels).sum())
+        counted += len(labels)
     *parts, kept = sums.cpu().numpy()
     means = [[[s / k if k else None for s, k in zip(*row)] for row in zip(part.tolist(), kept.tolist())] for part in parts]
-    return dict(zip(PARTS, means)) | {"left_out": (1 - kept / seen).tolist()}
+    return dict(zip(PARTS, means)) | {"left_out": (1 - kept / seen).tolist(), "accuracy": 100 * right / counted}
 
 
 def compared(before, after):
@@ -60,8 +63,8 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     for own in shown.by_name(evaluations).values():
         if own[0].run.network["depth"] < 2:
             raise MissingData(f"{own[0].run.label} has one block: name networks of two or more")
-        told = [shown.metrics_of(campaign, e, *PARTS, "left_out") for e in own]
-        seeds += [{"evaluation": e.id, "run": e.run.id} | {k: t[k] for k in (*PARTS, "left_out")} for e, t in zip(own, told)]
+        told = [shown.metrics_of(campaign, e, *PARTS, *ABOUT) for e in own]
+        seeds += [{"evaluation": e.id, "run": e.run.id} | {k: t[k] for k in (*PARTS, *ABOUT)} for e, t in zip(own, told)]
         columns.append({"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)} | summary(told))
     return paint(columns), {"caption": caption(columns), "networks": columns, "seeds": seeds}
 
@@ -74,7 +77,7 @@ def summary(told: list[dict]) -> dict:
         over_time = np.nanmean(values, axis=2)
         std = plain(over_time.std(0, ddof=1)) if len(told) > 1 else None
         found[key] = {"by_timestep": plain(values.mean(0)), "mean": plain(over_time.mean(0)), "std": std}
-    return found | {"left_out": float(np.mean([t["left_out"] for t in told]))}
+    return found | {key: float(np.mean([t[key] for t in told])) for key in ABOUT}
 
 
 def plain(values: np.ndarray) -> list:
@@ -83,9 +86,11 @@ def plain(values: np.ndarray) -> list:
 
 
 def caption(columns: list[dict]) -> str:
-    counts = " and ".join(str(n) for n in sorted({column["n"] for column in columns}))
-    said = f"Thick: mean over timesteps, with the standard deviation over n = {counts} seeds; thin: each timestep. Left out as zero: "
-    return said + ", ".join(f"{100 * column['left_out']:.2g} % of {column['architecture']}'s tokens" for column in columns) + "."
+    said = [
+        f"{c['architecture']} (n = {c['n']}): test accuracy {c['accuracy']:.1f} %, {100 * c['left_out']:.2g} % of tokens left out as zero."
+        for c in columns
+    ]
+    return " ".join(["Thick: mean over timesteps, with the standard deviation over seeds; thin: each timestep.", *said])
 
 
 def paint(columns: list[dict]):

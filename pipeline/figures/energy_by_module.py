@@ -36,13 +36,15 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     size = {"width": 8.4, "height": 0.5 + 0.8 * len(groups) + 0.34 * sum(counts)}
     figure, axes = canvas.panels(len(groups), 1, **size, gridspec_kw={"height_ratios": [count + 1 for count in counts]})
     for axis, ((dataset, architecture), panel) in zip(axes[:, 0], groups.items()):
-        paint(axis, f"{dataset}, {architecture}", panel)
+        paint(axis, f"{dataset}, {architecture} ({shown.seeds(one['n'] for one in panel)})", panel)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(NAMES))
     bars = [one for panel in groups.values() for one in panel]
     caption = (
-        f"Mean over {shown.seeds(one['n'] for one in bars)}; beside each bar its total and the change against STATIC at all "
+        f"Mean over {shown.seeds(one['n'] for one in bars)}, whiskers their standard deviation; beside each bar its total and "
+        "the change against STATIC at all timesteps, at the right the accuracy."
     )
-    return figure, {"caption": caption + "timesteps, at the right the accuracy.", "bars": bars, "seeds": seeds}
+    timesteps = {name: [b["timesteps"] for b in same] for name, same in shown.grouped(bars, lambda b: b["evaluation"]).items()}
+    return figure, {"caption": caption, "timesteps": timesteps, "bars": bars, "seeds": seeds}
 
 
 def is_static(evaluation: Evaluation) -> bool:
@@ -77,6 +79,12 @@ def bar(own: pd.DataFrame, evaluation: Evaluation, seeds: list[dict]) -> dict:
     }
 
 
+def signed_percent(ratio: float) -> str:
+    """A change as a ratio: +7 %, -61 %, ± 0 %."""
+    change = round(100 * (ratio - 1))
+    return f"{change:+d} %" if change else "±0 %"
+
+
 def paint(axis, title: str, panel: list[dict]) -> None:
     """Stacked bars, with words at their ends."""
     unit, scale = canvas.energy_unit(max(one["total"] for one in panel))
@@ -88,8 +96,9 @@ def paint(axis, title: str, panel: list[dict]) -> None:
             axis.barh(place, value, left=start, height=0.72, color=canvas.MODULES[name], label=label if place == 0 else None)
             start += value
         spread = (one["total_std"] or 0) / scale
-        axis.errorbar(start, place, xerr=spread, color="black", capsize=2, lw=1)
-        change = "" if whole in (None, one) else f"  {round(100 * (one['total'] / whole['total'] - 1)):+d} %"
+        if one["total_std"] is not None:
+            axis.errorbar(start, place, xerr=spread, color="black", capsize=2, lw=1)
+        change = "" if whole in (None, one) else f"  {signed_percent(one['total'] / whole['total'])}"
         axis.text(start + spread, place, f"  {canvas.three_digits(start)}{change}", va="center", fontsize=8)
         axis.text(1, place, f"{one['accuracy']:.1f} %", va="center", ha="right", fontsize=8, transform=axis.get_yaxis_transform())
     axis.set(yticks=range(len(panel)), yticklabels=[one["title"] for one in panel], ylim=(len(panel) - 0.4, -0.6))

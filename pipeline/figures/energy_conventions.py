@@ -24,7 +24,7 @@ HEIGHT = 0.27  # of a bar, in methods
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A panel per data set and architecture, three bars per method."""
     readings, layers = (shown.table(campaign, name, evaluations) for name in ("readings", "energy"))
-    readings = shown.as_trained(readings)
+    readings = shown.at_all_timesteps(readings)
     matching = layers[layers.module == "matching"].groupby("evaluation_id").pJ_nonzero.sum() / PJ_PER_UJ
     seeds = [of_seed(row, matching) for row in readings.itertuples()]
     lines = [line(own, seeds) for _, own in readings.groupby("evaluation", sort=False)]

@@ -26,7 +26,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     for own in groups.values():
         if {e.options["axes"] for e in own if "axes" in e.options} != set(LOOKS):
             raise MissingData("two- and one-dimensional halting are compared: name an evaluation of each")
-    readings = shown.as_trained(shown.table(campaign, "readings", evaluations))
+    readings = shown.at_all_timesteps(shown.table(campaign, "readings", evaluations))
     figure, axes = canvas.panels(len(groups), 2, width=9.4, gridspec_kw={"width_ratios": (3, 2)})
     points, seeds = [], []
     for (left, right), own in zip(axes, groups.values()):
@@ -50,14 +50,14 @@ def point(campaign: Campaign, readings: pd.DataFrame, same: list[Evaluation]) ->
 
 
 def differences(readings: pd.DataFrame, own: list[Evaluation]) -> list[dict]:
-    """2D minus 1D, both retrained, by the network that they were pretrained as and all other options."""
+    """2D minus 1D, both retrained, by the network that they were pretrained as, timesteps and all other options."""
     read = readings.set_index("evaluation_id")
     started = pretrained(read)
     by_kind: dict[str, dict] = {"2d": {}, "1d": {}}
     for e in own:
         if "axes" in e.options and e.options == e.run.options:
             others = sorted((key, value) for key, value in e.options.items() if key != "axes")
-            by_kind[e.options["axes"]][started[e.id], str(others)] = e
+            by_kind[e.options["axes"]][started[e.id], e.timesteps, str(others)] = e
     pairs = [(two, by_kind["1d"][key]) for key, two in by_kind["2d"].items() if key in by_kind["1d"]]
     return [
         {

@@ -25,7 +25,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A row of panels per data set, a line per evaluation; methods that halt nothing are references."""
     if not any("reading" in e.options for e in evaluations):
         raise MissingData("no evaluation here halts tokens: name one of a method with the option reading")
-    readings = shown.as_trained(shown.table(campaign, "readings", evaluations))
+    readings = shown.at_all_timesteps(shown.table(campaign, "readings", evaluations))
     rows, seeds = [], []
     for own in shown.by_data(evaluations).values():
         of_seeds = [told(campaign, readings[readings.evaluation_id == e.id].iloc[0], e) for e in own]

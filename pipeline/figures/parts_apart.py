@@ -21,7 +21,7 @@ SEED = ("evaluation", "run", "accuracy", "minus_control")
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A row of panels per data set, a line per evaluation."""
-    readings = shown.as_trained(shown.table(campaign, "readings", evaluations))
+    readings = shown.at_all_timesteps(shown.table(campaign, "readings", evaluations))
     rows, seeds = [], []
     for own in shown.by_data(evaluations).values():
         of_seeds = told(campaign, readings, own)
@@ -37,8 +37,9 @@ def told(campaign: Campaign, readings: pd.DataFrame, own: list[Evaluation]) -> l
     control = read[read.method == "static_control"]
     if control.empty:
         raise MissingData(f"{own[0].run.data.name} lacks STATIC, retrained, which all are compared with: name it for this figure")
-    control = control.set_index(pretrained(control)).accuracy
-    minus = read.accuracy - control.reindex(pretrained(read)).set_axis(read.index)
+    key = [pretrained(read), read.timesteps]
+    control = control.groupby([pretrained(control), control.timesteps]).accuracy.first()
+    minus = read.accuracy - control.reindex(pd.MultiIndex.from_arrays(key)).set_axis(read.index)
     return [
         {"evaluation": e.id, "run": e.run.id, "name": e.name}
         | {"title": read.title[e.id], "method": read.method[e.id], "dataset": read.dataset_title[e.id]}
@@ -71,7 +72,7 @@ def paint(left, right, lines: list[dict]) -> None:
         look, minus = canvas.look(line["method"]), np.array(line["minus_control"])
         if len(minus):
             left.plot(minus, [place] * len(minus), ".", color=look["color"], alpha=0.6)
-            spread = minus.std(ddof=1) if len(minus) > 1 and minus.any() else None
+            spread = minus.std(ddof=1) if len(minus) > 1 and minus.any() else None  # the control is its own reference
             left.errorbar(minus.mean(), place, xerr=spread, capsize=2, ms=7, **look)
         fate_bars.bar(right, place, line)
     named = [f"{line['title']}\n{fate_bars.with_spread(line)} %" for line in lines]

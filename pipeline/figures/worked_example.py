@@ -155,7 +155,7 @@ def legend(figure) -> None:
         Patch(facecolor="white", label="computed, with its H(l, t)", **edge),
         Patch(facecolor="white", edgecolor=canvas.HALTED, lw=2.5, label="halts at this block"),
         Patch(facecolor=SHADE["halted"], label="halted before", **edge),
-        Patch(facecolor=SHADE["merged"], label="merged away", **edge),
+        Patch(facecolor=SHADE["merged"], label="merged away, halted or not", **edge),
         Line2D([], [], color=canvas.BLACK, marker=">", lw=2, label="adds its counts to"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)

@@ -121,6 +121,11 @@ def test_every_declaration_in_the_repository_is_good(path):
             [{"evaluation": "static"}, {"evaluation": "static", "timesteps": 4}],
             "table1.1: static at 4 stands in an earlier row too",
         ),
+        (
+            ("figures",),
+            {"accuracy_over_tokens": {"evaluations": ["static", "at_snn", "static"]}},
+            "figures.accuracy_over_tokens.evaluations: ['static', 'at_snn', 'static'] holds one twice",
+        ),
         (("figures",), {"blocks_per_token": {}}, "figures.blocks_per_token.evaluations: none is named"),
         (
             ("figures",),
@@ -133,6 +138,11 @@ def test_every_declaration_in_the_repository_is_good(path):
             "figures.two_neurons.evaluations: ['static'], but it shows 0",
         ),
         (("evaluations", "static", "probe"), "maskin", "evaluations.static: figure 'maskin' is unknown: did you mean 'masking'?"),
+        (
+            ("evaluations", "static", "probe"),
+            "gamma_epsilon",
+            "evaluations.static.probe: gamma_epsilon changes gamma, epsilon, which static has not: name a run of another method",
+        ),
         (("evaluations", "static", "probe"), "two_neurons", "figure 'two_neurons' measures nothing by itself"),
         (
             ("evaluations", "static"),

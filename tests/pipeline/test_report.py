@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline import render, report, training_curves
+from pipeline.errors import UserError
 
 HOSTILE = """<script>alert("1")</script>"' onerror='x"""
 SVG = b'<?xml version="1.0"?>\n<svg width="360pt" height="216.5pt" viewBox="0 0 360 216"></svg>'
@@ -84,6 +85,35 @@ def test_a_figure_without_data_says_so_in_its_place(campaign):
     assert 'href="figures/drawn.json"' in shown and 'href="figures/other' not in shown and "0 of 2" in shown
 
 
+@pytest.mark.parametrize("svg", (b"", b"no picture", b"<svg viewBox='0 0 1 1'></svg>", SVG[:20], b"\xff\x00"))
+def test_a_damaged_picture_is_said_in_its_place(campaign, svg):
+    leave(campaign, "drawn")
+    (campaign.folder / "figures" / "drawn.svg").write_bytes(svg)
+    missing = report.figure_facts(campaign, "drawn")["missing"]
+    assert missing.endswith("is damaged (the svg is no picture with a size): delete its files, and it is drawn again")
+
+
+@pytest.mark.parametrize("listed", (3, None, [{}], [3], "static", {"id": "static-s3-1"}))
+def test_a_damaged_list_of_evaluations_costs_its_links_only(campaign, listed):
+    leave(campaign, "drawn", evaluations=listed)
+    facts = report.figure_facts(campaign, "drawn")
+    assert facts["groups"] == {} and 'class="missing"' not in page(campaign, figures=[facts])
+
+
+@pytest.mark.parametrize("key", report.WORDS)
+def test_damaged_words_of_a_figure_are_said_in_its_place(campaign, key):
+    leave(campaign, "drawn", **{key: ["x"]})
+    facts = report.figure_facts(campaign, "drawn")
+    assert "its words are no text" in facts["missing"] and 'class="missing"' in page(campaign, figures=[facts])
+
+
+@pytest.mark.parametrize("content", ("", "a,b\n1,2\n", "\x00"))
+def test_damaged_claims_are_one_line(campaign, content):
+    (campaign.folder / "tables" / "claims.csv").write_text(content)
+    with pytest.raises(UserError, match="claims.csv is damaged.*: delete it, and it is made again$"):
+        report.claim_groups(campaign)
+
+
 def test_hostile_words_stay_words(campaign):
     leave(campaign, "drawn", title=HOSTILE, caption=HOSTILE, definition=HOSTILE, made=HOSTILE)
     figures = [report.figure_facts(campaign, "drawn")]
@@ -110,7 +140,8 @@ def test_claims_stand_together_with_what_was_measured_and_where_it_is_shown(camp
     assert [line["link"] for line in (*first, *second)] == ["tables/savings.csv", "", "#figure-drawn"]
     assert second[0]["shown"] == "Fig. 8" and first[0]["paper"] == "0.18 points"
     shown = page(campaign, claims=[first, second], figures=[report.figure_facts(campaign, "drawn")])
-    assert all(sign in shown for sign in "✓✗?") and 'rowspan="2"' in shown and "each judged on every data set" in shown
+    assert all(sign in shown for sign in "✓✗?") and 'rowspan="2"' in shown and "each judged on every data set it is of" in shown
+    assert "1 sentences of the paper" not in shown and "1 sentence of the paper that can be checked makes" in shown
     (campaign.folder / "tables" / "claims.csv").unlink()
     assert report.claim_groups(campaign) == [] and 'href="#claims"' not in page(campaign, claims=[])
 

@@ -163,10 +163,29 @@ def test_a_file_that_is_gone_is_named(campaign, monkeypatch):
 def test_the_caption_says_what_was_trained_and_what_only_evaluated(campaign):
     made = figure.draw(campaign, "halting_readings")["made"]
     assert made == (
-        "Trained as shown: static_control, at_snn; same weights evaluated with other options: at_snn_printed, at_snn_example."
+        "shapes, Spikformer-3-16. Trained as shown: STATIC, retrained; AT-SNN (γ = 5). Same weights, only evaluated otherwise: "
+        "AT-SNN (γ = 5) with reading = printed; AT-SNN (γ = 5) with reading = example."
     )
     assert figure.draw(campaign, "two_neurons")["made"].startswith("Computed from the formulas alone")
-    assert figure.draw(campaign, "masking")["made"] == "Measured on trained weights, nothing retrained: static."
+    made = figure.draw(campaign, "masking")["made"]
+    assert made.endswith("Measured on trained weights, nothing retrained: STATIC, first 10 test images.")
+
+
+def test_the_caption_says_at_which_timesteps_weights_were_not_trained(campaign):
+    lines = figure.draw(campaign, "accuracy_over_timesteps")["made"]
+    assert "Trained as shown: STATIC; TET; DT-SNN; AT-SNN (γ = 5)." in lines
+    assert "evaluated otherwise: STATIC at T = 1, 2; TET at T = 1, 3; DT-SNN at T = 1, 2; AT-SNN (γ = 5) at T = 1, 2." in lines
+    bars = figure.draw(campaign, "energy_by_module")["made"]
+    assert "TET at T = 3 (trained at 2)" in bars and "TET;" not in bars.partition("Same weights")[0]
+
+
+@pytest.mark.parametrize("name", ("halting_axes", "halting_readings", "parts_apart", "energy_conventions"))
+def test_an_evaluation_at_other_timesteps_is_shown_at_them(campaign, monkeypatch, name):
+    named = [*campaign.experiment.figures[name].evaluations, "at_snn_short"]
+    told = show(campaign, monkeypatch, name, *named)
+    assert told["missing"] is None and "AT-SNN (γ = 5) at T = 2 (trained at 3)" in told["made"]
+    drawn = [one for one in told.get("points", told.get("lines")) if one["evaluation"] == "at_snn_short"]
+    assert len(drawn) == 1 and drawn[0].get("title", "AT-SNN (γ = 5) (T = 2)") == "AT-SNN (γ = 5) (T = 2)"
 
 
 def test_the_words_about_halting_do_not_appear_where_tokens_halt(campaign):
@@ -175,17 +194,15 @@ def test_the_words_about_halting_do_not_appear_where_tokens_halt(campaign):
 
 
 def test_the_papers_claims_find_their_numbers_in_the_figures(campaign):
-    """All but those that need a method, an exit or a number of the paper's that this campaign lacks."""
+    """All but those that need a ViT or a number of the paper's, which this campaign lacks."""
     for name in NAMES:
         figure.draw(campaign, name)
     told = claims(campaign).set_index("claim")
     assert (told[told.n == 0].note != "").all() and set(told[told.n == 0].note) == {
-        "no at_snn_e on shapes",
-        "no tet on shapes",
-        "no seed has both networks",
+        "figure block_similarity does not show shapes",
         "the paper states no number for this data set",
     }
-    assert told[told.n > 0].n.tolist() == [2] * 20
+    assert told[told.n > 0].n.tolist() == [2] * 29
     axes = json.loads((campaign.folder / "figures/halting_axes.json").read_text())["seeds"]
     expected = -np.mean([seed["2d_minus_1d_tokens"] for seed in axes])
     assert told.loc["2D halting removes more tokens"].value == pytest.approx(expected, abs=1e-4) and expected > 0
