@@ -36,7 +36,7 @@ def found(package):
     return [module.name for module in pkgutil.iter_modules(package.__path__)]
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", ROOMS[:-1])  # the last has no later one
 def test_imports_point_one_way(room):
     later = ROOMS[ROOMS.index(room) + 1 :]
     wrong = [

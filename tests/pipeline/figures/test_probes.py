@@ -79,6 +79,7 @@ def test_similarity_is_that_of_every_token():
     inputs = [of.backbone.embed(pixels(of)[0])]
     for block in of.backbone.blocks[:-1]:
         inputs.append(block(inputs[-1]))
+    assert told["accuracy"] == of.measure(of.backbone).summary()["accuracy"]
     assert np.shape(told["error"]) == np.shape(told["cosine"]) == np.shape(told["left_out"]) == (2, T)
     for l, (old, new) in enumerate(zip(inputs[:-1], inputs[1:])):
         for t in range(T):
@@ -110,7 +111,7 @@ def declared(name, depth, **more):
 def test_similarity_of_one_block_is_missing_and_of_no_token_is_a_gap(monkeypatch):
     with pytest.raises(MissingData, match="one block"):
         block_similarity.draw(None, [declared("single", 1)])
-    told = {"error": [[None, 0.5]], "cosine": [[None, 0.9]], "left_out": [[1.0, 0.0]]}
+    told = {"error": [[None, 0.5]], "cosine": [[None, 0.9]], "left_out": [[1.0, 0.0]], "accuracy": 50.0}
     monkeypatch.setattr(shown, "metrics_of", lambda *_: told)
     _, numbers = block_similarity.draw(None, [declared("double", 2)])
     assert numbers["networks"][0]["error"] == {"by_timestep": [[None, 0.5]], "mean": [0.5], "std": None}
