@@ -16,6 +16,8 @@ from models.neuron import wide
 from models.spikformer import Spikformer, SpikingTransformer
 from models.spikingformer import Spikingformer
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 class Layers(NamedTuple):
     """The published layers that one of ours is made of, in order, with `{}` for the kind of part: a norm or the layer itself."""
@@ -141,9 +143,15 @@ def expected_shapes(ours: dict[str, Tensor], sources: dict[str, Layers]) -> dict
     return shapes
 
 
-def finite(tensor) -> bool:
-    """No NaN and no infinity in it; what is no tensor of floats has none."""
-    return not isinstance(tensor, Tensor) or not tensor.is_floating_point() or bool(tensor.isfinite().all())
+def fault_of(name: str, tensor: Tensor) -> str:
+    """What is wrong with the values of a tensor, or nothing."""
+    if name.endswith("num_batches_tracked"):
+        return ""
+    if tensor.dtype not in FLOATS or tensor.layout != torch.strided or tensor.is_meta:
+        return f"is no plain tensor of floats, but {tensor.dtype}, {tensor.layout}, {tensor.device.type}"
+    if not bool(tensor.isfinite().all()):
+        return "has NaN or infinite values"
+    return "has a negative variance" if name.endswith("running_var") and bool((tensor < 0).any()) else ""
 
 
 def check_tensors(form: Format, official: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
@@ -154,6 +162,7 @@ def check_tensors(form: Format, official: dict[str, Tensor], shapes: dict[str, t
         if name in official and tuple(getattr(official[name], "shape", (None,))) != shape
     ]
     faults = [f"unknown {', '.join(unknown)}"] * bool(unknown) + [f"missing {', '.join(missing)}"] * bool(missing) + wrong
-    faults += [f"{name} has NaN or infinite values" for name, x in official.items() if name in shapes and not finite(x)]
+    if not faults:
+        faults = [f"{name} {fault}" for name, x in official.items() if (fault := fault_of(name, x))]
     if faults:
         raise ValueError(f"this checkpoint does not fit a published {form.title}: " + "; ".join(faults))

@@ -2,8 +2,8 @@
 
 The rule is the same for all: a claim is a quantity per seed and a bound. It holds where the 95 % confidence interval of the
 mean over seeds (Student's t) lies beyond the bound on the claimed side, it doesn't hold where the interval lies on the
-other side, and else nothing can be told at this scale; neither can it from one seed, or where the quantity was not
-measured.
+other side, and else nothing can be told at this scale; neither can it from one seed, where the quantity was not measured,
+or where it was on networks that the sentence is not about. What is so by construction says so in its note.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pipeline import record as records
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered
 from pipeline.errors import run_stage
-from pipeline.evidence import Evidence, Unmeasured
+from pipeline.evidence import Evidence, Undecided, Unmeasured
 from pipeline.made import mark_made
 from pipeline.paper_claims import MEASURES
 from pipeline.scale import ROOT
@@ -69,9 +69,15 @@ def claims(campaign: Campaign) -> pd.DataFrame:
     """A line per claim and data set of the campaign that it is made of."""
     evidence, sentences = Evidence.read(campaign), read_sentences()
     names = list(dict.fromkeys(evidence.readings.dataset))
-    asked = [(name, dataset) for name, claim in sentences.items() for dataset in names if claim.get("only", dataset) == dataset]
+    asked = [(name, dataset) for name, claim in sentences.items() for dataset in names if is_of(claim, dataset)]
     lines = [line(evidence, name, sentences[name], dataset) for name, dataset in asked]
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def is_of(claim: dict, dataset: str) -> bool:
+    """The paper says it of this data set, or of none in particular."""
+    states = STATED not in (claim.get("at_most"), claim.get("more_than")) or dataset in claim["stated"]
+    return states and claim.get("only", dataset) == dataset
 
 
 def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
@@ -81,11 +87,11 @@ def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
     below = "at_most" in claim
     bound = claim["at_most"] if below else claim["more_than"]
     bound = told["stated"] if bound == STATED else bound
-    if bound is None:
-        return told | {"verdict": UNKNOWN, "n": 0, "note": "the paper states no number for this data set"}
     told["rule"] = f"{'at most' if below else 'more than'} {bound:g} {claim['unit']}"
     try:
-        found = judge(MEASURES[name](evidence, dataset), bound, below)
+        found = {"note": claim.get("construction")} | judge(MEASURES[name](evidence, dataset), bound, below)
+    except Undecided as other:
+        found = judge(other.values, bound, below) | {"verdict": UNKNOWN, "note": str(other)}
     except Unmeasured as error:
         found = {"verdict": UNKNOWN, "n": 0, "note": str(error)}
     return told | {key: round(x, 4) + 0.0 if isinstance(x, float) else x for key, x in found.items()}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.declaration import Evaluation, Experiment, Figure, Row, inherited, timesteps_of, trained_timesteps
+from pipeline.declaration import Evaluation, Experiment, Figure, Row, Run, inherited, timesteps_of, trained_timesteps
 from pipeline.discovery import discovered, method, method_options, probe_settings
 from pipeline.errors import UserError, nearest
 
@@ -116,7 +116,7 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
             probe_settings(evaluation.probe, evaluation.settings)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-        check_probe(run.method, evaluation.probe, where)
+        check_changes(run, evaluation, f"{where}.probe")
         if evaluation.exits:
             raise UserError(f"{where}.exits: a probe has none: take them out")
     elif evaluation.settings:
@@ -134,13 +134,11 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
             )
 
 
-def check_probe(name: str, probe: str, where: str) -> None:
-    """What a figure measures, the networks of a method have."""
-    wanted = getattr(discovered("pipeline.figures", probe, "figure"), "OPTIONS", ())
-    if lacking := [option for option in wanted if option not in method(name).Options.model_fields]:
-        raise UserError(
-            f"{where}.probe: {probe} changes {', '.join(lacking)}, which {name} has not: name a run of another method"
-        )
+def check_changes(run: Run, evaluation: Evaluation, where: str) -> None:
+    """Other options that a probe runs the network with are options of its method."""
+    changes = getattr(discovered("pipeline.figures", evaluation.probe, "figure"), "changes", lambda _: [])
+    for change in changes(probe_settings(evaluation.probe, evaluation.settings)):
+        checked_options(run.method, run.options | evaluation.options | change, where)
 
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:

@@ -13,9 +13,21 @@ from pipeline.identity import Evaluation
 from pipeline.readings import as_in_paper
 from pipeline.savings import pretrained
 
+TRAINED, ALL = "trained", "all"  # timesteps
+WORDS = ("as_in_paper", "dataset", "method", "exit", "gamma", "parent", "run", "evaluation", "evaluation_id")
+NUMBERS = ("timesteps", "trained_timesteps", "accuracy", "avg_tokens", "energy_nonzero")  # columns of the readings
+
 
 class Unmeasured(Exception):
     """A campaign has not what a claim needs; says what."""
+
+
+class Undecided(Exception):
+    """Measured, but on networks that the paper's sentence is not about; says on which."""
+
+    def __init__(self, values: pd.Series, note: str):
+        super().__init__(note)
+        self.values = values
 
 
 @dataclass(frozen=True)
@@ -28,13 +40,16 @@ class Evidence:
 
     @classmethod
     def read(cls, campaign: Campaign) -> "Evidence":
-        readings = shown.read_table(campaign, "readings", "as_in_paper", "dataset", keep_default_na=False)
-        return cls(campaign, readings, shown.read_table(campaign, "energy", "evaluation_id", "module", "pJ_nonzero"))
+        readings = shown.read_table(campaign, "readings", *WORDS, numbers=NUMBERS, keep_default_na=False)
+        layers = shown.read_table(campaign, "energy", "evaluation_id", "module", numbers=("pJ_nonzero",))
+        return cls(campaign, readings, layers)
 
-    def rows(self, dataset: str, method: str, *, gamma: str | float = "", exit: bool = False, timesteps: int | None = None):
+    def rows(
+        self, dataset: str, method: str, *, gamma: str | float = "", exit: bool = False, timesteps: int | str = TRAINED
+    ) -> pd.DataFrame:
         """The readings of a method, by the pretrained network; gamma a number, or "low" or "high": of those that were trained.
 
-        Without `timesteps` those that it was trained with; those of an exit, where it is asked for.
+        timesteps: a number, those that it was trained with, or all that it runs; of an exit that stops within those.
         """
         own = self.readings[(self.readings.dataset == dataset) & (self.readings.method == method)]
         own = own[own.as_in_paper.astype(bool) & ((own.exit != "") == exit)]
@@ -43,12 +58,16 @@ class Evidence:
             if gamma == "high" and trained.nunique() == 1:
                 raise Unmeasured(f"{method} was trained with one γ on {dataset}, it takes two")
             own = own[trained == {"low": trained.min(), "high": trained.max()}.get(gamma, gamma)]
-        if not exit:
-            own = own[own.timesteps == (own.trained_timesteps if timesteps is None else timesteps)]
+        last = own.evaluation_id.map(self.lengths())
+        wanted = {TRAINED: own.trained_timesteps, ALL: last}.get(timesteps, timesteps)
+        own = own[(last if exit else own.timesteps) == wanted]
         if own.empty:
-            at = (f" at γ = {gamma:g}" if isinstance(gamma, float) else "") + (f" at T = {timesteps}" if timesteps else "")
-            raise Unmeasured(f"no {method}{at} on {dataset}")
-        return own.assign(network=pretrained(own)).drop_duplicates("network").set_index("network")
+            at = f" at γ = {gamma:g}" if isinstance(gamma, float) else ""
+            at += "" if timesteps in (TRAINED, ALL) else f" at T = {timesteps}"
+            raise Unmeasured(f"no {method}{at} on {dataset} with the paper's network and options")
+        if len(names := dict.fromkeys(own.evaluation)) > 1:
+            raise Unmeasured(f"{', '.join(names)} are all {method} on {dataset}: the sentence does not say which one is meant")
+        return own.assign(network=pretrained(own)).set_index("network")
 
     def of(self, dataset: str, method: str, *, key: str = "accuracy", **which) -> pd.Series:
         """A column of the readings of a method, by the pretrained network."""
@@ -62,13 +81,26 @@ class Evidence:
         return found.dropna()
 
     def energy(self, dataset: str, method: str, *modules: str, **which) -> pd.Series:
-        """pJ of some of a network's modules, of all where none is named, at all timesteps, by the pretrained network."""
-        own = self.layers[self.layers.module.isin(modules)] if modules else self.layers
-        by_evaluation = own.groupby("evaluation_id").pJ_nonzero.sum()
-        return self.rows(dataset, method, **which).evaluation_id.map(by_evaluation)
+        """pJ of some of a network's modules, at all timesteps, which are those it was trained with, by the pretrained network."""
+        rows = self.rows(dataset, method, **which)
+        if (rows.evaluation_id.map(self.lengths()) != rows.timesteps).any():
+            raise Unmeasured(f"{method} on {dataset} runs at other timesteps than it was trained with")
+        return rows.evaluation_id.map(self.modules(*modules))
 
-    def seeds(self, figure: str, dataset: str, backbone: str = "spikformer") -> dict[int, dict]:
-        """What a figure says of each seed of the paper's network on a data set, by the seed."""
+    def lengths(self) -> pd.Series:
+        """The timesteps that each evaluation runs."""
+        return self.readings[self.readings.exit == ""].groupby("evaluation_id").timesteps.max()
+
+    def modules(self, *names: str) -> pd.Series:
+        """pJ of some modules at all timesteps, by evaluation."""
+        return self.layers[self.layers.module.isin(names)].groupby("evaluation_id").pJ_nonzero.sum()
+
+    def vits(self, dataset: str) -> dict[str, int]:
+        """Evaluations of STATIC on a ViT, with their seeds."""
+        return {e.id: e.run.seed for e in self.campaign.evaluations if not e.probe and of_network(e, dataset, "vit", "static")}
+
+    def seeds(self, figure: str, dataset: str, backbone: str = "spikformer") -> tuple[dict[int, dict], str]:
+        """What a figure says of each seed of a network on a data set, by the seed, and how it is not the paper's, if it isn't."""
         path = self.campaign.folder / "figures" / f"{figure}.json"
         if figure not in self.campaign.experiment.figures or not path.exists():
             raise Unmeasured(f"figure {figure} is not drawn")
@@ -78,37 +110,49 @@ class Evidence:
             raise Unmeasured(f"the numbers of figure {figure} are damaged: delete {path}, and it is drawn again") from error
         if numbers.get("missing"):
             raise Unmeasured(f"figure {figure} lacks its data")
-        evaluations = {e.id: e for e in self.campaign.evaluations if (e.run.data.name, backbone_of(e)) == (dataset, backbone)}
+        known = {e.id: e for e in self.campaign.evaluations if of_network(e, dataset, backbone)}
         try:
-            told = [
-                (evaluations[seed["evaluation"]], seed) for seed in numbers.get("seeds", []) if seed["evaluation"] in evaluations
-            ]
+            told = [(known[seed["evaluation"]], seed) for seed in numbers.get("seeds", []) if seed["evaluation"] in known]
         except (KeyError, TypeError) as error:
             raise Unmeasured(f"figure {figure} lacks what this is measured by: {error!r}") from error
         if not told:
             raise Unmeasured(f"figure {figure} does not show {dataset}")
-        found = [(e, seed) for e, seed in told if as_in_paper(e)]
-        if not found:
-            titles = dict.fromkeys(shown.title(e.run.method, e.options) for e, _ in told)
-            raise Unmeasured(f"figure {figure} shows {', '.join(titles)}: nothing with the paper's options")
+        found = [(e, seed) for e, seed in told if not difference_of(e)] or told
         if len(names := dict.fromkeys(e.name for e, _ in found)) > 1:
             raise Unmeasured(f"figure {figure} shows {', '.join(names)} on {dataset}: it does not say which one is meant")
-        return {e.run.seed: seed for e, seed in found}
+        return {e.run.seed: seed for e, seed in found}, difference_of(found[0][0])
 
     def per_seed(
         self, figure: str, dataset: str, value: Callable[[dict], float | None], backbone: str = "spikformer"
     ) -> pd.Series:
-        """A number of each seed of a figure, by the seed; those that are undefined there are left out."""
-        seeds = self.seeds(figure, dataset, backbone)
+        """A number of each seed of a figure, by the seed; those that are undefined there are left out.
+
+        Raises Undecided where the figure shows a network that was not trained as the paper's.
+        """
+        seeds, difference = self.seeds(figure, dataset, backbone)
         try:
             found = {number: value(seed) for number, seed in seeds.items() if "undefined" not in seed}
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise Unmeasured(f"figure {figure} lacks what this is measured by: {error!r}") from error
-        known = {number: x for number, x in found.items() if x is not None}
-        if not known:
+        values = pd.Series({number: x for number, x in found.items() if x is not None}, dtype=float)
+        if values.empty:
             raise Unmeasured(f"figure {figure} says it is undefined: nothing halts, too few blocks, or the images have no masks")
-        return pd.Series(known, dtype=float)
+        if difference:
+            raise Undecided(values, f"measured on {difference}, which the sentence is not about")
+        return values
 
 
-def backbone_of(evaluation: Evaluation) -> str:
-    return evaluation.run.network["backbone"]
+def of_network(evaluation: Evaluation, dataset: str, backbone: str, method: str = "") -> bool:
+    run = evaluation.run
+    return (run.data.name, run.network["backbone"]) == (dataset, backbone) and method in ("", run.method)
+
+
+def difference_of(evaluation: Evaluation) -> str:
+    """What a figure shows of an evaluation that is not trained, or not evaluated, as in the paper; nothing where it is."""
+    run = evaluation.run
+    if not as_in_paper(evaluation):
+        return shown.title(run.method, evaluation.options)
+    if evaluation.timesteps != run.network["timesteps"]:
+        return f"{shown.title(run.method, run.options)} at T = {evaluation.timesteps}"
+    images = evaluation.settings.get("images")
+    return f"the first {images} test images" if images else ""

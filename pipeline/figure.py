@@ -5,6 +5,7 @@ says so in all three and stops nothing else.
 """
 
 import argparse
+import json
 import os
 import sys
 import traceback
@@ -40,7 +41,7 @@ def draw(campaign: Campaign, name: str) -> dict:
         "missing": None,
     } | numbers
     numbers |= {
-        "made": how_made(evaluations, numbers.get("timesteps", {})),
+        "made": numbers.get("made") or how_made(evaluations, numbers.get("timesteps", {}), numbers.get("exits", {})),
         "evaluations": [{"id": e.id, "name": e.name, "run": e.run.id} for e in evaluations],
     }
     canvas.save(picture, campaign.folder / "figures" / name)
@@ -55,7 +56,9 @@ def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]
         for path in campaign.figure_inputs(name):
             if not os.path.exists(path):
                 raise UserError(f"{path} is missing: run snakemake, which makes it, or evaluate first")
-        return module.draw(campaign, evaluations)
+        picture, numbers = module.draw(campaign, evaluations)
+        json.dumps(numbers)  # what it can't hold is a fault of the figure too
+        return picture, numbers
     except UserError as error:
         reason = str(error)
     except Exception as error:  # a fault in one figure is no reason to have none
@@ -67,10 +70,10 @@ def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]
     return picture, {"missing": reason, "caption": f"Not drawn: {reason}"}
 
 
-def how_made(evaluations: list[Evaluation], timesteps: dict[str, list[int]]) -> str:
+def how_made(evaluations: list[Evaluation], timesteps: dict[str, list[int]], exits: dict[str, list[str]]) -> str:
     """A caption's last sentences: on which data and network, what was trained as it is shown, and what only evaluated.
 
-    timesteps: those at which an evaluation is shown, by its name, where they are others than it runs.
+    By an evaluation's name: `timesteps` at which it is shown, where they are others than it runs, and the `exits` shown.
     """
     told = []
     for (data, architecture), own in shown.grouped(evaluations, lambda e: (e.run.data.name, e.run.architecture)).items():
@@ -78,26 +81,37 @@ def how_made(evaluations: list[Evaluation], timesteps: dict[str, list[int]]) -> 
         for name, (evaluation, *_) in shown.by_name(own).items():
             for kind, words in origin(evaluation, timesteps.get(name, [evaluation.timesteps])):
                 kinds[kind].append(words)
+            leaves = [
+                f"{shown.title(evaluation.run.method, evaluation.options)} with the exit of {exit_title(x)}"
+                for x in exits.get(name, [])
+            ]
+            kinds[NOT_RETRAINED] += leaves
         said = [f"{kind}: {'; '.join(dict.fromkeys(words))}." for kind, words in kinds.items() if words]
         told.append(" ".join([f"{shown.data_title(data)}, {architecture}.", *said]))
     return " ".join(told) or "Computed from the formulas alone: no training, no evaluation."
+
+
+def exit_title(name: str) -> str:
+    return discovered("baselines", name, "method").TITLE
 
 
 def origin(evaluation: Evaluation, timesteps: list[int]) -> list[tuple[str, str]]:
     """How an evaluation came to be, as kinds, each with what is of that kind."""
     run = evaluation.run
     trained, at = shown.title(run.method, run.options), run.network["timesteps"]
-    if evaluation.probe:
-        some = evaluation.settings.get("images")
-        return [(PROBED, f"{trained}, first {some} test images" if some else trained)]
-    others = ", ".join(str(t) for t in timesteps if t != at)
-    if evaluation.options != run.options:
-        changed = {key: value for key, value in evaluation.options.items() if value != run.options[key]}
-        words = f"{trained} with {baselines.named(changed)}" + (f" at T = {others}" if others else "")
-        return [(NOT_RETRAINED, words)]
-    if at not in timesteps:
-        return [(NOT_RETRAINED, f"{trained} at T = {others} (trained at {at})")]
-    return [(TRAINED, trained)] + ([(NOT_RETRAINED, f"{trained} at T = {others}")] if others else [])
+    changed = {key: value for key, value in evaluation.options.items() if value != run.options[key]}
+    others = [t for t in timesteps if t != at]
+    if not changed and not evaluation.probe and at in timesteps:
+        return [(TRAINED, trained)] + ([(NOT_RETRAINED, f"{trained}{at_timesteps(others)}")] if others else [])
+    words = trained + (f" with {baselines.named(changed)}" if changed else "") + (at_timesteps(timesteps) if others else "")
+    words += f" (trained at {at})" if at not in timesteps else ""
+    some = evaluation.settings.get("images")
+    words += f", first {some} test images" if some else ""
+    return [(PROBED if evaluation.probe else NOT_RETRAINED, words)]
+
+
+def at_timesteps(timesteps: list[int]) -> str:
+    return f" at T = {', '.join(map(str, timesteps))}"
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ READ = {
     "table1": COLUMNS,
     "savings": SAVED,
     "energy": ("module", "evaluation"),
-    "curves": ("run",),
+    "curves": ("run", "epoch"),
 }  # tables, and columns of them
 WORDS = ("title", "caption", "definition", "made", "missing")  # that a figure has of itself
 SHARES = {"tokens_by_block": "computed", "merged_by_block": "merged away", "halted_by_block": "halted"}
@@ -41,7 +41,7 @@ SIZE = re.compile(r'\b(width|height)="([\d.]+)pt"')  # as matplotlib writes it
 
 
 def report(campaign: Campaign) -> Path:
-    tables = {name: shown.read_table(campaign, name, *columns) for name, columns in READ.items()}
+    tables = {name: shown.read_table(campaign, name, *columns, empty=name == "savings") for name, columns in READ.items()}
     runs, evaluations = run_facts(campaign), evaluation_facts(campaign)
     content = {
         "experiment": campaign.experiment,
@@ -94,7 +94,10 @@ def run_facts(campaign: Campaign) -> list[dict]:
     """Every training with where it was made, how it ended, and the file of its evaluations."""
     links, found = evaluation_files(campaign), []
     for run in campaign.runs:
-        done, made = records.read_json(campaign.run_folder(run) / "done.json"), record_of(campaign, run)[0]["provenance"]
+        done, made = (
+            records.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds"),
+            record_of(campaign, run)[0]["provenance"],
+        )
         last = epochs_of(campaign, run)[-1]["metrics"]
         found.append({"run": run, "done": done, "made": made, "last": last, "results": links.get(run.id)})
     return found

@@ -28,14 +28,22 @@ def table_file(campaign: Campaign, name: str) -> Path:
     return path
 
 
-def read_table(campaign: Campaign, name: str, *wanted: str, **options) -> pd.DataFrame:
-    """A table of the campaign, the columns `wanted` among others. Raises MissingData where it is missing or damaged."""
+def read_table(
+    campaign: Campaign, name: str, *wanted: str, numbers: Iterable[str] = (), empty: bool = False, **options
+) -> pd.DataFrame:
+    """A table of the campaign, the columns `wanted` and of `numbers` among others.
+
+    Raises MissingData where it is missing or damaged, as it is without a line, unless it may be `empty`.
+    """
     path = table_file(campaign, name)
     try:
         lines = pd.read_csv(path, **options)
+        lines = lines.assign(**{key: pd.to_numeric(lines[key]) for key in numbers if key in lines})
+        if lines.empty and not empty:
+            raise ValueError("it has no line")
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise MissingData(f"{path} is damaged ({' '.join(str(error).split())}): delete it, and it is made again") from error
-    if lacking := [column for column in wanted if column not in lines]:
+    if lacking := [column for column in (*wanted, *numbers) if column not in lines]:
         raise MissingData(f"{path} is damaged, it lacks {', '.join(lacking)}: delete it, and it is made again")
     return lines
 
@@ -58,6 +66,12 @@ def at_all_timesteps(readings: pd.DataFrame) -> pd.DataFrame:
     own = own[own.timesteps == own.groupby("evaluation_id").timesteps.transform("max")]
     at = own.title + " (T = " + own.timesteps.astype(int).astype(str) + ")"
     return own.assign(title=own.title.where(own.timesteps == own.trained_timesteps, at))
+
+
+def exits(readings: pd.DataFrame) -> dict[str, list[str]]:
+    """The exits of each evaluation."""
+    own = readings[readings.exit != ""]
+    return {name: list(dict.fromkeys(of)) for name, of in own.groupby("evaluation", sort=False).exit}
 
 
 def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict:

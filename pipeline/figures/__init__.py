@@ -3,12 +3,12 @@
 A figure has TITLE, DEFINITION (what is shown and how it is computed, with a `Reading:` where the paper leaves it open),
 MOST_EVALUATIONS (None: any number, 0: it needs none) and draw(campaign, evaluations) -> (picture, numbers): a matplotlib
 figure made on `pipeline.canvas`, and a dictionary, its `caption` among them, of everything that is drawn; `timesteps`, where an
-evaluation is not shown at all of its timesteps alone: those it is shown at, by its name. What can't be drawn for want of
-data raises MissingData; the page then says so.
+evaluation is not shown at all of its timesteps alone: those it is shown at, by its name; `exits`, where some are shown:
+their names, by the evaluation's. What can't be drawn for want of data raises MissingData; the page then says so.
 One that measures networks by itself has Settings (a ProbeSettings) and measure(subject, settings) -> metrics too,
 called without gradient with a `pipeline.subject.Subject`: numbers by name, in lists and mappings. Evaluations whose
-`probe` names the figure run it, and `pipeline.shown.metrics_of` reads it. OPTIONS, where a figure has them, are those
-that the method of such an evaluation must have.
+`probe` names the figure run it, and `pipeline.shown.metrics_of` reads it. One that runs
+networks with other options has changes(settings): all of them, which are checked before anything is trained.
 Importing a figure imports neither torch nor matplotlib.
 """
 

@@ -30,7 +30,8 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     numbers = {"points": shown.plain(points), "paper": shown.plain(paper), "seeds": shown.plain(seeds)}
     at = readings[readings.exit == ""].groupby("evaluation").timesteps
     timesteps = {name: sorted(map(int, own.unique())) for name, own in at}
-    return paint(points, paper), {"caption": caption(points, paper), "timesteps": timesteps} | numbers
+    numbers |= {"timesteps": timesteps, "exits": shown.exits(readings)}
+    return paint(points, paper), {"caption": caption(points, paper)} | numbers
 
 
 def caption(points: pd.DataFrame, paper: pd.DataFrame) -> str:
@@ -94,7 +95,7 @@ def paint(points: pd.DataFrame, paper: pd.DataFrame):
 def legend(axis, handles: list, place: str, title: str | None):
     """Below the axis, where it hides nothing."""
     at, columns = {"upper left": (0, 1), "upper center": (0.5, 2), "upper right": (1, 1)}[place]
-    return axis.legend(handles=handles, loc=place, bbox_to_anchor=(at, -0.14), ncol=columns, title=title)
+    return axis.legend(handles=handles, loc=place, bbox_to_anchor=(at, -0.14), ncol=columns, title=title, handlelength=3.2)
 
 
 def stretch(axis, ours: float, theirs: float) -> None:
@@ -123,7 +124,11 @@ def measured(axis, points: pd.DataFrame) -> list:
         options = {"ls": "", "ms": 9, "mec": "black", "mew": 0.8, "zorder": 4, "xerr": own.timesteps_std.fillna(0)}
         if not leaves:
             place = drawn[first.method] = drawn.get(first.method, -1) + 1
+            look = look | {"color": canvas.darker(look["color"], place)}
             options = {"ls": LINES[place % len(LINES)], "mfc": look["color"] if first.retrained_options else "white", "zorder": 3}
+        else:
+            place = drawn["exit", leaves] = drawn.get(("exit", leaves), -1) + 1
+            look = look | {"color": canvas.darker(look["color"], place)}
         yerr = own.accuracy_std.fillna(0)
         label = canvas.raised(name_of(own, several=points.architecture.nunique() > 1))
         handles.append(axis.errorbar(own.timesteps, own.accuracy, yerr, capsize=2, lw=1.2, label=label, **look | options))

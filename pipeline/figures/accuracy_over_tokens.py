@@ -13,7 +13,7 @@ DEFINITION = (
     "timesteps at which images stop. Hollow: the same weights with another γ, not retrained."
 )
 MOST_EVALUATIONS = None
-CLOSE = 1.5  # percent of the tokens
+CLOSE = 3  # percent of the tokens
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
@@ -25,7 +25,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     seeds = seeds.rename(columns={"evaluation_id": "evaluation"})
     at = points[points.exit == ""].groupby("evaluation").timesteps
     timesteps = {name: sorted(map(int, own)) for name, own in at}
-    numbers = {"timesteps": timesteps, "points": shown.plain(points), "seeds": shown.plain(seeds)}
+    numbers = {"timesteps": timesteps, "exits": shown.exits(readings), "points": shown.plain(points), "seeds": shown.plain(seeds)}
     return paint(points), {"caption": caption} | numbers
 
 
@@ -54,7 +54,7 @@ def paint(points: pd.DataFrame):
     for axis, name in zip(axes[0], names):
         groups, named = points[points.dataset_title == name].groupby("method", sort=False), []
         handles = [handle for place, (_, own) in enumerate(groups) for handle in series(axis, own, named, timesteps=place == 0)]
-        axis.margins(x=0.08, y=0.16)
+        axis.margins(x=0.08, y=0.2)
         axis.set(title=name, xlabel="tokens computed (%)", ylabel="accuracy (%)")
         axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=3)
     return figure
@@ -81,6 +81,6 @@ def series(axis, own: pd.DataFrame, named: list[tuple[float, str]], timesteps: b
                 above = (point.tokens, point.accuracy + (0 if pd.isna(point.spread) else point.spread))
                 axis.annotate(inside, above, xytext=(0, 6), va="bottom", ha="center", rotation=90, **style)
                 named.append((point.tokens, inside))
-        elif timesteps:  # left of a curve that rises
-            axis.annotate(f"T = {point.timesteps:.3g}", at, xytext=(-6, 4), ha="right", **style)
+        elif timesteps:  # below a curve that rises
+            axis.annotate(f"T = {point.timesteps:.3g}", at, xytext=(6, -4), ha="left", va="top", **style)
     return handles

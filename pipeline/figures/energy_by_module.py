@@ -12,8 +12,8 @@ DEFINITION = (
     "Energy per image over the test set: 4.6 pJ per multiply-accumulate (first convolution, head, matching) and 0.9 pJ per accumulate "
     "(every other layer: share of non-zero inputs times operations, on live tokens), 45 nm, Horowitz 2014. SPS: patch splitting; "
     "SSA: attention; matching: what merging itself compares, which the paper's figure does not show. STATIC at T = 3 as in Fig. 8c. "
-    "Reading: the paper says neither at which T its methods stand in Fig. 8 nor whether matching counts; here each is at the T it is "
-    "evaluated with, without exits, and matching counts."
+    "Reading: the paper says neither at which T its methods stand in Fig. 8 nor whether matching counts; here each is at all timesteps "
+    "and at those it was trained with, without exits, and matching counts."
 )
 MOST_EVALUATIONS = None
 NAMES = {"sps": "SPS", "ssa": "SSA", "mlp": "MLP", "head": "head", "matching": "matching"}
@@ -28,7 +28,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     for name, same in shown.by_name(evaluations).items():
         own = readings[(readings.evaluation == name) & (readings.exit == "")]
         panel = groups.setdefault((own.dataset_title.iloc[0], own.architecture.iloc[0]), [])
-        for timesteps in (FEWER, same[0].timesteps) if is_static(same[0]) else (same[0].timesteps,):
+        for timesteps in shown_at(same[0]):
             told = [of_seed(campaign, own, e, timesteps) for e in same]
             panel.append(bar(own, same[0], told))
             seeds += told
@@ -47,8 +47,11 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     return figure, {"caption": caption, "timesteps": timesteps, "bars": bars, "seeds": seeds}
 
 
-def is_static(evaluation: Evaluation) -> bool:
-    return evaluation.run.method == "static" and evaluation.timesteps > FEWER
+def shown_at(evaluation: Evaluation) -> list[int]:
+    """The timesteps of its bars: all it runs, those it was trained with, and for STATIC Fig. 8c's."""
+    fewer = {FEWER} if evaluation.run.method == "static" else set()
+    wanted = fewer | {evaluation.run.network["timesteps"], evaluation.timesteps}
+    return sorted(t for t in wanted if t <= evaluation.timesteps)
 
 
 def of_seed(campaign: Campaign, own: pd.DataFrame, evaluation: Evaluation, timesteps: int) -> dict:
@@ -63,7 +66,7 @@ def of_seed(campaign: Campaign, own: pd.DataFrame, evaluation: Evaluation, times
 def bar(own: pd.DataFrame, evaluation: Evaluation, seeds: list[dict]) -> dict:
     """One method over its seeds."""
     timesteps, totals = seeds[0]["timesteps"], np.array([seed["total"] for seed in seeds])
-    elsewhere = timesteps != evaluation.run.network["timesteps"]
+    elsewhere = timesteps != evaluation.timesteps or timesteps != evaluation.run.network["timesteps"]
     return {
         "title": own.title.iloc[0] + (f" (T = {timesteps})" if elsewhere else ""),
         "evaluation": evaluation.name,

@@ -17,7 +17,6 @@ DEFINITION = (
     "the rest is merged away or halted, and both shares are among the numbers. Framed: what the network was trained with."
 )
 MOST_EVALUATIONS = None
-OPTIONS = ("gamma", "epsilon")
 MAPS = {"accuracy": ("accuracy (%)", "{:.1f}"), "tokens": ("average tokens", "{:.2f}")}
 SHARES = ("merged", "halted")
 
@@ -27,6 +26,11 @@ class Settings(ProbeSettings):
 
     gammas: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 5, 10, 20), min_length=1)
     epsilons: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(default=(0.01, 0.1, 0.3), min_length=1)
+
+
+def changes(settings: Settings) -> list[dict]:
+    """The options of every cell of the map."""
+    return [{"gamma": gamma, "epsilon": epsilon} for gamma in settings.gammas for epsilon in settings.epsilons]
 
 
 def measure(subject, settings: Settings) -> dict:
@@ -53,6 +57,10 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
         grid = {key: list(own[0].settings[key]) for key in ("gammas", "epsilons")}
         trained = {key: own[0].run.options[key] for key in ("gamma", "epsilon")}
+        others = [
+            {key: x for key, x in options.items() if key not in trained} for options in (own[0].options, own[0].run.options)
+        ]
+        about |= {"on_map": others[0] == others[1] and own[0].timesteps == own[0].run.network["timesteps"]}
         rows.append(about | grid | {"trained": trained} | {key: shown.spread([m[key] for m in mine]) for key in (*MAPS, *SHARES)})
         seeds += [{"evaluation": e.id, "run": e.run.id} | {k: m[k] for k in (*MAPS, *SHARES)} for e, m in zip(own, mine)]
     return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
@@ -70,7 +78,7 @@ def caption(row: dict) -> str:
 def place(row: dict) -> tuple[int, int] | None:
     """Row and column of what the network was trained with, where the map has it."""
     gamma, epsilon = row["trained"]["gamma"], row["trained"]["epsilon"]
-    if gamma not in row["gammas"] or epsilon not in row["epsilons"]:
+    if not row["on_map"] or gamma not in row["gammas"] or epsilon not in row["epsilons"]:
         return None
     return row["gammas"].index(gamma), row["epsilons"].index(epsilon)
 

@@ -42,6 +42,8 @@ def point(campaign: Campaign, readings: pd.DataFrame, same: list[Evaluation]) ->
     """One evaluation over its seeds."""
     own, several = readings[readings.evaluation == same[0].name], len(same) > 1
     line = {"evaluation": same[0].name, "axes": same[0].options.get("axes"), "retrained": bool(own.retrained_options.all())}
+    at, trained = int(own.timesteps.iloc[0]), int(own.trained_timesteps.iloc[0])
+    line |= {"retrained": line["retrained"] and at == trained, "at": f" (T = {at})" if at != trained else ""}
     line |= {"title": own.title.iloc[0], "method": own.method.iloc[0], "dataset": own.dataset_title.iloc[0], "n": len(own)}
     line |= {"accuracy": float(own.accuracy.mean()), "accuracy_std": float(own.accuracy.std()) if several else None}
     line |= {"tokens": float(own.avg_tokens.mean()), "tokens_std": float(own.avg_tokens.std()) if several else None}
@@ -112,4 +114,4 @@ def paint(left, right, lines: list[dict]) -> None:
 def named(line: dict, adaptive: list[dict], name: str) -> str:
     """2D or 1D; with the evaluation's name where there are several of a kind."""
     several = line["axes"] and [other["axes"] for other in adaptive].count(line["axes"]) > 1
-    return f"{name}, {line['evaluation']}" if several else name
+    return f"{name}{line['at'] if line['axes'] else ''}" + (f", {line['evaluation']}" if several else "")

@@ -42,13 +42,16 @@ def told(campaign: Campaign, read: pd.Series, evaluation: Evaluation) -> dict:
     """What an evaluation of one seed says."""
     line = {"evaluation": evaluation.id, "run": evaluation.run.id, "name": evaluation.name, "title": read.title}
     line |= {"method": read.method, "dataset": read.dataset_title, "reading": evaluation.options.get("reading")}
-    line |= {"retrained": bool(read.retrained_options), "accuracy": float(read.accuracy), "tokens": float(read.avg_tokens)}
+    as_trained = bool(read.retrained_options and read.timesteps == read.trained_timesteps)
+    line |= {"timesteps": int(read.timesteps), "trained_timesteps": int(read.trained_timesteps)}
+    line |= {"retrained": as_trained, "accuracy": float(read.accuracy), "tokens": float(read.avg_tokens)}
     return line | fate_bars.shares(campaign, evaluation)
 
 
 def summarise(same: list[dict]) -> dict:
     """One evaluation over its seeds."""
-    line = {key: same[0][key] for key in ("reading", "retrained", "title", "method", "dataset")}
+    about = ("reading", "retrained", "title", "method", "dataset", "timesteps", "trained_timesteps")
+    line = {key: same[0][key] for key in about}
     line |= {"evaluation": same[0]["name"], "n": len(same), "accuracies": [seed["accuracy"] for seed in same]}
     for key in ("accuracy", "tokens"):
         values = np.array([seed[key] for seed in same])
@@ -71,5 +74,6 @@ def paint(left, right, lines: list[dict]) -> None:
 
 
 def named(line: dict) -> str:
-    name = line["reading"] or line["title"]
+    at = f" (T = {line['timesteps']})" if line["timesteps"] != line["trained_timesteps"] else ""
+    name = f"{line['reading']}{at}" if line["reading"] else line["title"]
     return f"{name}{'' if line['retrained'] else ', same weights'}\n{fate_bars.with_spread(line)} %"

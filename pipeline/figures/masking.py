@@ -28,7 +28,7 @@ KINDS = {"tam": ("temporally-aware", canvas.BLUE, "o"), "rm": ("random", canvas.
 class Settings(ProbeSettings):
     """masked: how many tokens; draws: of positions."""
 
-    masked: tuple[Annotated[int, Field(ge=0, le=64)], ...] = Field(default=(8, 16, 24, 32, 40, 48, 56), min_length=1)
+    masked: tuple[Annotated[int, Field(gt=0, lt=64)], ...] = Field(default=(8, 16, 24, 32, 40, 48, 56), min_length=1)
     draws: int = Field(default=5, ge=5)
 
 

@@ -60,6 +60,8 @@ def summarise(same: list[dict]) -> dict:
 
 def caption(lines: list[dict]) -> str:
     text = f"Mean and standard deviation over {shown.seeds(line['n'] for line in lines)}; dots are seeds."
+    if alone := [line["title"] for line in lines if not line["minus_control"]]:
+        text += f" No STATIC, retrained, of the same network and T: {'; '.join(alone)}."
     for key, words in (("merged", "Nothing is merged away."), ("halted", "Nothing halts before the last block.")):
         text += "" if any(line[key] for line in lines) else f" {words}"
     return text

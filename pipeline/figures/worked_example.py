@@ -30,7 +30,8 @@ ADDED = (  # to channel 0, by block and timestep
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     grids = told()
-    return paint(grids), {"caption": caption(grids), "gamma": GAMMA, "grids": grids}
+    made = "Computed by the network's own merging and halting from counts made up for this: no training, no evaluation."
+    return paint(grids), {"caption": caption(grids), "made": made, "gamma": GAMMA, "grids": grids}
 
 
 def run():

@@ -103,6 +103,28 @@ def test_a_damaged_number_is_refused(state, value):
         from_official_spikformer(state, heads=4)
 
 
+@pytest.mark.parametrize(
+    "other",
+    (
+        lambda x: x.to(torch.complex64),
+        lambda x: x.long(),
+        lambda x: x.to(torch.float8_e5m2),
+        lambda x: x.to_sparse(),
+        lambda x: x.to("meta"),
+    ),
+)
+def test_what_is_no_plain_tensor_of_floats_is_refused(state, other):
+    state["head.weight"] = other(state["head.weight"])
+    with pytest.raises(ValueError, match="head.weight is no plain tensor of floats"):
+        from_official_spikformer(state, heads=4)
+
+
+def test_a_negative_variance_is_refused(state):
+    state["block.0.attn.q_bn.running_var"][3] = -1e-9
+    with pytest.raises(ValueError, match="block.0.attn.q_bn.running_var has a negative variance$"):
+        from_official_spikformer(state, heads=4)
+
+
 def test_a_block_left_out_in_the_middle_is_named(state):
     gap = {k: v for k, v in state.items() if not k.startswith("block.1.")}
     with pytest.raises(ValueError, match=r"missing block\.1\."):

@@ -42,7 +42,11 @@ def reading(method, seed, accuracy, *, timesteps=4, tokens=1.0, gamma="", exit="
     parent = "" if method == "static" else f"static-s{seed}"
     told = {"method": method, "seed": seed, "accuracy": accuracy, "timesteps": timesteps, "avg_tokens": tokens, "gamma": gamma}
     told |= {"run": f"{method}-s{seed}", "parent": parent, "exit": exit, "energy_nonzero": energy, "as_in_paper": True}
-    return told | {"dataset": "cifar100", "trained_timesteps": 4, "evaluation_id": f"{method}-s{seed}"}
+    return (
+        told
+        | {"dataset": "cifar100", "trained_timesteps": 4, "evaluation_id": f"{method}-s{seed}"}
+        | {"evaluation": f"{method}{gamma}"}
+    )
 
 
 @pytest.fixture
@@ -55,6 +59,7 @@ def campaign(tmp_path):
         lines.append(reading("dt_snn", seed, 65 + seed, timesteps=4, exit="dt_snn"))
         lines.append(reading("at_snn", seed, 71 + seed + 0.01 * seed, tokens=0.8, gamma=5, energy=6.0))
         lines.append(reading("at_snn_e", seed, 70.5 + seed, tokens=0.8, gamma=5, timesteps=2.5, exit="at_snn_e"))
+        lines[-1]["evaluation_id"] = f"at_snn-s{seed}"  # whose exit it is
     (tmp_path / "tables").mkdir()
     (tmp_path / "figures").mkdir()
     pd.DataFrame(lines).to_csv(tmp_path / "tables/readings.csv", index=False)
@@ -78,7 +83,7 @@ def evaluation(name, method, options, seed, backbone="spikformer"):
     options = method_options(method, options).model_dump()
     network = {"backbone": backbone, "timesteps": 4}
     run = SimpleNamespace(data=SimpleNamespace(name="cifar100"), method=method, options=options, seed=seed, network=network)
-    return SimpleNamespace(id=f"{name}-s{seed}", name=name, run=run, options=options, timesteps=4)
+    return SimpleNamespace(id=f"{name}-s{seed}", name=name, run=run, options=options, timesteps=4, probe=None, settings={})
 
 
 def draw(folder, figure, seeds):
@@ -92,19 +97,20 @@ def test_differences_are_taken_seed_by_seed_and_what_is_not_measured_says_so(cam
     assert static.verdict == HOLDS and static.stated == 0.72 and static.dataset == "CIFAR-100"
     equal = told.loc["more accurate than STATIC, equal training"]
     assert equal.value == pytest.approx(0.01) and equal.verdict == UNKNOWN, "0, 0.01 and 0.02 points may be chance"
-    assert told.loc["better than DT-SNN"].value == pytest.approx(2.01), "of all timesteps, not of its exit, which has 4 here too"
+    assert told.loc["better than DT-SNN"].value == pytest.approx(6.01), "with its exit, which needs all 4 timesteps here"
+    assert told.loc["less energy than DT-SNN"].value == pytest.approx(0.75), "without"
     assert told.loc["tokens at the low γ"].verdict == DOES_NOT, "0.8 is more than the 0.75 that are printed"
     fewer = told.loc["early exit saves tokens"]
     assert fewer.value == pytest.approx(100 * (1 - 2.5 / 4)) and fewer.verdict == HOLDS
     energy = told.loc["less energy than STATIC"]
     assert (energy.value, energy.verdict) == (pytest.approx(0.75), HOLDS)
-    assert told.loc["attention takes most of the energy"].value == pytest.approx(3 / 8)
     splitting = told.loc["patch splitting costs as much as before"]
     assert splitting.value == pytest.approx(0.99) and splitting.verdict == HOLDS
+    assert splitting.note == "nearly by construction: AT-SNN does not touch patch splitting"
     assert told.loc["random masking is better for few tokens"].value == pytest.approx(1.1), "at 8, not at the first of the list"
     assert told.loc["consistent masking is better for many tokens"].verdict == HOLDS
     tet, axes = told.loc["better than TET"], told.loc["2D halting is more accurate"]
-    assert (tet.verdict, tet.note, tet.n) == (UNKNOWN, "no tet on cifar100", 0)
+    assert (tet.verdict, tet.note, tet.n) == (UNKNOWN, "no tet on cifar100 with the paper's network and options", 0)
     assert (axes.verdict, axes.note) == (UNKNOWN, "figure halting_axes is not drawn")
 
 
@@ -130,19 +136,21 @@ def test_what_halting_saves_is_asked_at_one_gamma(campaign):
     path, name = campaign.folder / "tables/readings.csv", "halting saves tokens beside merging"
     alone = [reading("merge_only", seed, 70 + seed, tokens=0.28, gamma=25) for seed in (0, 1, 2)]
     pd.concat([pd.read_csv(path), pd.DataFrame(alone)]).to_csv(path, index=False)
-    assert claims(campaign).set_index("claim").loc[name].note == "no at_snn at γ = 25 on cifar100"
+    assert claims(campaign).set_index("claim").loc[name].note.startswith("no at_snn at γ = 25 on cifar100")
     both = [reading("at_snn", seed, 70 + seed, tokens=0.27 - 0.001 * seed, gamma=25) for seed in (0, 1, 2)]
     pd.concat([pd.read_csv(path), pd.DataFrame(both)]).to_csv(path, index=False)
     assert claims(campaign).set_index("claim").loc[name].value == pytest.approx(0.011)
 
 
 def test_what_is_said_of_one_data_set_is_asked_of_that_one_only(campaign):
-    assert {"better than DT-SNN's exit", "less accurate than STATIC on TinyImageNet"}.isdisjoint(claims(campaign).claim)
+    of_tiny = {"better than DT-SNN's exit", "less accurate than STATIC on TinyImageNet", "less energy than STATIC at T = 3"}
+    assert of_tiny.isdisjoint(claims(campaign).claim)
     path = campaign.folder / "tables/readings.csv"
     pd.read_csv(path).assign(dataset="tiny_imagenet").to_csv(path, index=False)
     told = claims(campaign).set_index("claim")
     assert told.loc["better than DT-SNN's exit"].value == pytest.approx(6.01)
     assert told.loc["less accurate than STATIC on TinyImageNet"].verdict == DOES_NOT
+    assert of_tiny <= set(told.index) and "fewer tokens than the best method" not in told.index, "the paper says it of CIFAR-100"
 
 
 def test_figures_decide_by_the_papers_networks_alone(campaign):
@@ -151,8 +159,8 @@ def test_figures_decide_by_the_papers_networks_alone(campaign):
     campaign.evaluations += [evaluation("eager", "at_snn", {"gamma": 5, "beta": -2}, seed) for seed in (0, 1)]
     draw(campaign.folder, path, [{"evaluation": f"eager-s{seed}", "easy_share": 0.3 + 0.001 * seed} for seed in (0, 1)])
     line = claims(campaign).set_index("claim").loc[name]
-    assert (line.verdict, line.n) == (UNKNOWN, 0)
-    assert line.note == "figure easy_and_hard shows AT-SNN (γ = 5, β = -2): nothing with the paper's options"
+    assert (line.verdict, line.n, line.value) == (UNKNOWN, 2, pytest.approx(0.3005)), "measured, and judged by nothing"
+    assert line.note == "measured on AT-SNN (γ = 5, β = -2), which the sentence is not about"
     campaign.evaluations += [evaluation("five", "at_snn", {"gamma": 5}, seed) for seed in (0, 1)]
     seeds = [{"evaluation": f"{e}-s{seed}", "easy_share": 0.3 + 0.001 * seed} for e in ("eager", "five") for seed in (0, 1)]
     draw(campaign.folder, path, seeds)
@@ -196,8 +204,44 @@ def test_a_figure_without_its_data_decides_nothing(campaign, content, note):
     assert note in claims(campaign).set_index("claim").loc["random masking is better for few tokens"].note
 
 
+def test_evaluations_at_other_timesteps_or_of_some_images_decide_nothing(campaign):
+    """An exit within other timesteps than those trained with is none of the paper's, and neither is a part of a figure."""
+    path = campaign.folder / "tables/readings.csv"
+    lines = pd.read_csv(path)
+    longer = lines[(lines.method == "at_snn")].assign(timesteps=6)  # the evaluation goes on to T = 6
+    pd.concat([lines, longer]).to_csv(path, index=False)
+    told = claims(campaign).set_index("claim")
+    assert told.loc["early exit saves tokens"].note.startswith("no at_snn_e on cifar100")
+    assert told.loc["patch splitting costs as much as before"].note.endswith("other timesteps than it was trained with")
+    assert told.loc["more accurate than STATIC"].verdict == HOLDS, "at T = 4 it is what it was"
+    for e in campaign.evaluations:
+        e.settings["images"] = 60
+    few = claims(campaign).set_index("claim").loc["random masking is better for few tokens"]
+    assert (few.verdict, few.note) == (UNKNOWN, "measured on the first 60 test images, which the sentence is not about")
+
+
+def test_two_trainings_that_fit_decide_nothing(campaign):
+    path = campaign.folder / "tables/readings.csv"
+    again = [reading("static", seed, 50, energy=9.0) | {"evaluation": "wider", "run": f"wider-s{seed}"} for seed in (0, 1, 2)]
+    pd.concat([pd.read_csv(path), pd.DataFrame(again)]).to_csv(path, index=False)
+    note = claims(campaign).set_index("claim").loc["more accurate than STATIC"].note
+    assert note == "static, wider are all static on cifar100: the sentence does not say which one is meant"
+
+
+def test_attention_is_measured_on_a_vit_as_the_sentence_says(campaign):
+    campaign.evaluations += [evaluation("vit", "static", {}, seed, "vit") for seed in (0, 1)]
+    layers = [
+        {"evaluation_id": f"vit-s{seed}", "module": module, "pJ_nonzero": pJ}
+        for seed in (0, 1) for module, pJ in (("sps", 9.0), ("ssa", 2.0), ("mlp", 2.0 + seed))
+    ]  # fmt: skip
+    path = campaign.folder / "tables/energy.csv"
+    pd.concat([pd.read_csv(path), pd.DataFrame(layers)]).to_csv(path, index=False)
+    line = claims(campaign).set_index("claim").loc["attention takes most of a ViT's energy"]
+    assert (line.value, line.n) == (pytest.approx((2 / 4 + 2 / 5) / 2), 2)
+
+
 @pytest.mark.parametrize("name", ("readings", "energy"))
-@pytest.mark.parametrize("content", ("", "a,b\n1,2\n", "a,b\n1,2,3\n1,2,3,4\n"))
+@pytest.mark.parametrize("content", ("", "a,b\n1,2\n", "a,b\n1,2,3\n1,2,3,4\n", "a,b\n"))
 def test_a_damaged_table_is_one_line(campaign, name, content):
     (campaign.folder / f"tables/{name}.csv").write_text(content)
     with pytest.raises(UserError, match=rf"tables/{name}.csv is damaged.*: delete it, and it is made again$"):
@@ -223,16 +267,20 @@ def test_the_numbers_that_the_paper_states_are_those_of_its_table():
 
     stated = {name: claim.get("stated") for name, claim in read_sentences().items()}
     low = {"cifar10": 25, "cifar100": 5, "tiny_imagenet": 3}
-    for name, method in (("more accurate than STATIC", "static"), ("better than DT-SNN", "dt_snn")):
+    exits = {"cifar10": 1.85, "cifar100": 2.35, "tiny_imagenet": 2.67}
+    for name, method, at in (
+        ("more accurate than STATIC", "static", dict.fromkeys(low, 4)),
+        ("better than DT-SNN", "dt_snn", exits),
+    ):
         for dataset, value in stated[name].items():
-            gap = accuracy(dataset, "at_snn", low[dataset]) - accuracy(dataset, method)
+            gap = accuracy(dataset, "at_snn", low[dataset]) - accuracy(dataset, method, None, at[dataset])
             assert value == pytest.approx(gap, abs=0.006), (name, dataset)
     high = {"cifar10": 32, "cifar100": 10, "tiny_imagenet": 5}
     for dataset in low:
         gap = accuracy(dataset, "at_snn", low[dataset]) - accuracy(dataset, "at_snn", high[dataset])
         assert stated["a lower γ is more accurate"][dataset] == pytest.approx(gap, abs=0.006)
-        gap = accuracy(dataset, "at_snn", high[dataset]) - accuracy(dataset, "static")
-        assert stated["... while conserving higher accuracy"][dataset] == pytest.approx(gap, abs=0.006)
+    gap = accuracy("cifar100", "at_snn", 10) - accuracy("cifar100", "static")
+    assert stated["... while conserving higher accuracy"] == {"cifar100": pytest.approx(gap, abs=0.006)}
     for dataset, value in stated["early exit costs little"].items():
         gap = accuracy(dataset, "at_snn", low[dataset]) - accuracy(dataset, "at_snn_e", low[dataset])
         assert value == pytest.approx(gap, abs=0.006)

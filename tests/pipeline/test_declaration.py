@@ -141,7 +141,7 @@ def test_every_declaration_in_the_repository_is_good(path):
         (
             ("evaluations", "static", "probe"),
             "gamma_epsilon",
-            "evaluations.static.probe: gamma_epsilon changes gamma, epsilon, which static has not: name a run of another method",
+            "evaluations.static.probe: method static: unknown option gamma",
         ),
         (("evaluations", "static", "probe"), "two_neurons", "figure 'two_neurons' measures nothing by itself"),
         (

@@ -142,7 +142,7 @@ def test_masking_is_that_of_every_image_in_turn():
     logits = of.measure(backbone).means[-1]
     backbone.head.bias -= torch.from_numpy(logits.mean(0))  # or one class is all it predicts
     of = subject(backbone, (logits - logits.mean(0)).argmax(-1))  # whatever a mask changes is a fault
-    told = masking.measure(of, masking.Settings(masked=(0, 1, 2, 64)))
+    told = masking.measure(of, masking.Settings.model_construct(masked=(0, 1, 2, 64), draws=5, images=None))
     assert told["unmasked"] == 100 and told["tam"][0] == told["rm"][0] == [100] * 5
     assert told["tam"][1] != told["rm"][1] and told["tam"][2] != told["rm"][2] and len(set(told["rm"][2])) > 1
     for kind in ("tam", "rm"):
@@ -192,16 +192,18 @@ def test_the_map_has_the_plain_evaluation_where_it_was_trained():
 
 
 def test_the_frame_is_where_the_network_was_trained_or_nowhere():
-    row = {"gammas": [0, 5], "epsilons": [0.1, 0.01], "trained": {"gamma": 5, "epsilon": 0.01}}
+    row = {"gammas": [0, 5], "epsilons": [0.1, 0.01], "trained": {"gamma": 5, "epsilon": 0.01}, "on_map": True}
     assert gamma_epsilon.place(row) == (1, 1)
     assert gamma_epsilon.place(row | {"trained": {"gamma": 5, "epsilon": 0.02}}) is None
+    assert gamma_epsilon.place(row | {"on_map": False}) is None
 
 
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
         (masking.Settings, {"draws": 4}),
-        (masking.Settings, {"masked": (65,)}),
+        (masking.Settings, {"masked": (64,)}),  # nothing left, and nothing masked: no difference to measure
+        (masking.Settings, {"masked": (0, 8)}),
         (masking.Settings, {"masked": ()}),
         (gamma_epsilon.Settings, {"epsilons": (1.0,)}),
         (gamma_epsilon.Settings, {"gammas": (-1,)}),
