@@ -4,6 +4,8 @@ Source of every value: github.com/ZK-Zhou/spikformer, cifar10/cifar10.yml, trans
 function of (seed, epoch, step) alone. Dimensions: B batch, S image size, C classes.
 """
 
+import signal
+
 import numpy as np
 import torch
 from PIL import Image
@@ -64,4 +66,10 @@ class TrainingBatches(Dataset):
         places = [(epoch, step) for step in range(first_step, self.steps)]
         # The loader draws a seed for its workers from a generator of its own; no batch depends on it.
         own = torch.Generator().manual_seed(key_of(self.seed, "loader", epoch) % 2**63)
-        return DataLoader(self, batch_size=None, sampler=places, num_workers=workers, generator=own)
+        common = {"batch_size": None, "sampler": places, "generator": own}
+        return DataLoader(self, num_workers=workers, worker_init_fn=outlive_termination, **common)
+
+
+def outlive_termination(_worker: int) -> None:
+    """A scheduler asks all processes of a job to end; the training answers, and its workers end with it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,5 +1,7 @@
 """Checkpoints and final weights: complete or absent, and read without running any code they might hold."""
 
+import hashlib
+import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,28 +27,76 @@ class Position:
 
 
 def save_checkpoint(path: Path, run_id: str, position: Position, model, optimizer, scaler) -> None:
-    """Write beside its place, then rename, so that a kill leaves the last complete one."""
+    """The state behind its own sha256, beside its place, then renamed; the checkpoint of before stays as <path>.before.
+
+    A kill at any moment leaves one of the two complete. Raises OSError where it can't be written; nothing is lost then.
+    """
     content = {"run": run_id, "position": vars(position), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     content["scaler"] = scaler.state_dict() if scaler else None
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def restore_checkpoint(path: Path, run_id: str, model, optimizer, scaler) -> Position:
-    """The position of a checkpoint, with its state put into model, optimizer and scaler; the start where there is none."""
-    if not path.exists():
-        return Position()
-    remedy = "delete it to train this run from the start"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise anything
-        raise UserError(f"checkpoint {path} can't be read ({type(error).__name__}): {remedy}") from error
+        with partial.open("wb") as file:
+            file.write(hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            os.replace(path, before(path))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def before(path: Path) -> Path:
+    """Where the checkpoint of before a checkpoint is."""
+    return path.with_name(f"{path.name}.before")
+
+
+class Damaged(Exception):
+    """A checkpoint is not what was written; says how."""
+
+
+def restore_checkpoint(path: Path, run_id: str, model, optimizer, scaler, say=print) -> Position:
+    """The position of the last checkpoint that is whole, with its state put into model, optimizer and scaler.
+
+    The start where there is none. `say` takes a line on each that is damaged. Raises UserError where all are, and for one
+    of another run or network.
+    """
+    damaged = []
+    for place in filter(Path.exists, (path, before(path))):
+        try:
+            content = read_checkpoint(place)
+        except Damaged as error:
+            damaged.append(place)
+            say(f"checkpoint {place} is damaged ({error})")
+            continue
+        if damaged:
+            say(f"goes on from the one before, {place}")
+        return put_back(content, place, run_id, model, optimizer, scaler)
+    if damaged:
+        raise UserError(f"{' and '.join(map(str, damaged))}: damaged, and no other is left: delete to train {run_id} from the start")
+    return Position()
+
+
+def read_checkpoint(path: Path) -> dict:
+    """Its content, as the checksum before it says that it was written. Runs no code that it might hold."""
+    digest, _, content = path.read_bytes().partition(b"\n")
+    if digest.decode(errors="replace") != hashlib.sha256(content).hexdigest():
+        raise Damaged("its checksum is of other bytes")
+    try:
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # what was never written by us can raise anything
+        raise Damaged(type(error).__name__) from error
+    if not isinstance(found, dict):
+        raise Damaged("it holds no state")
+    return found
+
+
+def put_back(content: dict, path: Path, run_id: str, model, optimizer, scaler) -> Position:
     if content.get("run") != run_id:
-        raise UserError(f"checkpoint {path} belongs to run {content.get('run')}, not to {run_id}: {remedy}")
+        raise UserError(f"checkpoint {path} belongs to run {content.get('run')}, not to {run_id}: delete it to train from the start")
     try:
         model.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])
@@ -54,7 +104,9 @@ def restore_checkpoint(path: Path, run_id: str, model, optimizer, scaler) -> Pos
             scaler.load_state_dict(content["scaler"])
         return Position(**content["position"])
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"checkpoint {path} is of another network or version ({error}): {remedy}") from error
+        raise UserError(
+            f"checkpoint {path} is of another network or version ({error}): delete it to train this run from the start"
+        ) from error
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], run_id: str) -> None:

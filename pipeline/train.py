@@ -6,7 +6,9 @@ again, and ends with the same weights, bit for bit.
 
 import argparse
 import fcntl
+import signal
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,11 +29,16 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
             f"run {run.id} has failed before ({read_json(failed, 'reason')['reason']}): mend the cause, then delete {failed}"
         )
     with only_process(campaign.weights_folder(run)):
-        from pipeline.training import Trainer, TrainingFailed
+        from pipeline.training import Stopped, Trainer, TrainingFailed
 
+        say = speaker(run, log)
         try:
-            trainer = Trainer(campaign, run, speaker(run, log))
-            trainer.train()
+            with termination() as asked_to_stop:
+                trainer = Trainer(campaign, run, say, asked_to_stop)
+                trainer.train()
+        except Stopped as stopped:
+            say(f"asked to stop: saved at {stopped}; it goes on there when it is started again")
+            sys.exit(128 + signal.SIGTERM)
         except TrainingFailed as error:
             replace_json(failed, {"run": run.id, "reason": str(error)})
             raise
@@ -49,6 +56,17 @@ def publish(campaign: Campaign, run: Run, trainer) -> None:
     done = {"run": run.id, "weights_sha256": sha256(weights), "precision": trainer.precision, "epochs": position.epoch}
     replace_json(folder / "done.json", done | {"seconds": round(position.seconds, 1), "best_on_test": position.best})
     trainer.mirror.live(trainer.record.entries())
+
+
+@contextmanager
+def termination():
+    """A function that says whether the process was asked to end, by SIGTERM, since the block began."""
+    asked = threading.Event()
+    handled = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGTERM, handled)
 
 
 @contextmanager

@@ -30,11 +30,18 @@ class TrainingFailed(UserError):
     """A failure that another try would repeat."""
 
 
-class Trainer:
-    """One run from where its checkpoint stands to its last epoch. `say` takes a line for the log."""
+class Stopped(Exception):
+    """Asked to end, with everything saved: the next try goes on there."""
 
-    def __init__(self, campaign: Campaign, run: Run, say):
-        self.campaign, self.run, self.say = campaign, run, say
+
+class Trainer:
+    """One run from where its checkpoint stands to its last epoch.
+
+    `say` takes a line for the log; `asked_to_stop` tells whether to save and end: then Stopped is raised after the step.
+    """
+
+    def __init__(self, campaign: Campaign, run: Run, say, asked_to_stop=lambda: False):
+        self.campaign, self.run, self.say, self.asked_to_stop = campaign, run, say, asked_to_stop
         self.folder = campaign.weights_folder(run)
         self.accelerator, self.precision = open_device(run.precision, run.threads)
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
@@ -70,7 +77,9 @@ class Trainer:
 
     def resume(self) -> None:
         """Weights, optimizer and record as the checkpoint has them, or a new record."""
-        self.position = restore_checkpoint(self.checkpoint, self.run.id, self.backbone, self.optimizer, self.accelerator.scaler)
+        self.position = restore_checkpoint(
+            self.checkpoint, self.run.id, self.backbone, self.optimizer, self.accelerator.scaler, self.say
+        )
         self.record.restore(self.position.record)
         self.totals += torch.tensor([self.position.sums.get(key, 0.0) for key in ("loss", "ponder")], dtype=torch.float64).to(
             self.totals
@@ -127,9 +136,12 @@ class Trainer:
             position.sums["seconds"] = position.sums.get("seconds", 0.0) + now - clock
             position.seconds += now - clock
             clock = now
-            if now - self.saved_at >= 60 * self.campaign.experiment.checkpoint_minutes:
+            stop = self.asked_to_stop()
+            if stop or now - self.saved_at >= 60 * self.campaign.experiment.checkpoint_minutes:
                 self.save()
                 clock = time.monotonic()
+            if stop:
+                raise Stopped(f"epoch {position.epoch + 1}, step {position.step}")
 
     def step(self, images: torch.Tensor, target: torch.Tensor) -> None:
         with self.accelerator.autocast():
@@ -176,6 +188,8 @@ class Trainer:
         shown = {key: entry["metrics"][key] for key in ("train_loss", "heldout_accuracy", "test_accuracy", "average_tokens")}
         told = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
         self.say(f"epoch {position.epoch}/{self.epochs}: {told}, {metrics['images_per_second']:.0f} images/s")
+        if self.asked_to_stop() and position.epoch < self.epochs:
+            raise Stopped(f"the end of epoch {position.epoch}")
 
     def record_epoch(self, metrics: dict) -> dict:
         """An epoch's line: what training gave, and accuracy and tokens measured now (epoch 0: before a retraining)."""

@@ -1,10 +1,13 @@
+import hashlib
+import io
+import os
 import pickle
 
 import pytest
 import torch
 from torch import nn
 
-from pipeline.checkpoint import Position, load_weights, restore_checkpoint, save_checkpoint, save_weights
+from pipeline.checkpoint import Position, before, load_weights, restore_checkpoint, save_checkpoint, save_weights
 from pipeline.errors import UserError
 
 
@@ -52,12 +55,61 @@ def test_another_networks_checkpoint_is_refused(tmp_path, trained):
         restore_checkpoint(tmp_path / "c.pt", "run-1", model, torch.optim.AdamW(model.parameters()), None)
 
 
-@pytest.mark.parametrize("length", (0, 100, 1000))
-def test_a_truncated_checkpoint_is_refused_with_the_remedy(tmp_path, trained, length):
-    save_checkpoint(tmp_path / "c.pt", "run-1", Position(), *trained, None)
-    (tmp_path / "c.pt").write_bytes((tmp_path / "c.pt").read_bytes()[:length])
-    with pytest.raises(UserError, match="can't be read .*: delete it to train this run from the start"):
-        restore_checkpoint(tmp_path / "c.pt", "run-1", *fresh(), None)
+def truncated(content, place):
+    return content[: int(place * len(content))]
+
+
+def flipped(content, place):
+    """One bit."""
+    at = int(place * len(content))
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", (truncated, flipped))
+@pytest.mark.parametrize("place", (0.0, 0.01, 0.5, 0.999))
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, trained, damage, place):
+    path, said = tmp_path / "c.pt", []
+    for step in (1, 2, 3):
+        save_checkpoint(path, "run-1", Position(step=step), *trained, None)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["c.pt", "c.pt.before"], "the last two, and nothing else"
+    path.write_bytes(damage(path.read_bytes(), place))
+    assert restore_checkpoint(path, "run-1", *fresh(), None, said.append).step == 2
+    assert said[0].startswith(f"checkpoint {path} is damaged (") and said[1] == f"goes on from the one before, {before(path)}"
+    before(path).write_bytes(damage(before(path).read_bytes(), place))
+    with pytest.raises(UserError, match="c.pt and .*c.pt.before: damaged, and no other is left: delete"):
+        restore_checkpoint(path, "run-1", *fresh(), None, said.append)
+
+
+@pytest.mark.parametrize("renamed", (0, 1))
+def test_a_kill_between_both_renames_leaves_a_whole_checkpoint(tmp_path, trained, monkeypatch, renamed):
+    path, renames = tmp_path / "c.pt", []
+    save_checkpoint(path, "run-1", Position(step=1), *trained, None)
+
+    def cut(*names):
+        if len(renames) == renamed:
+            raise KeyboardInterrupt
+        renames.append(names)
+        rename(*names)
+
+    rename = os.replace
+    monkeypatch.setattr("pipeline.checkpoint.os.replace", cut)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, "run-1", Position(step=2), *trained, None)
+    assert restore_checkpoint(path, "run-1", *fresh(), None).step == 1
+
+
+def test_a_full_disk_loses_no_checkpoint(tmp_path, trained, monkeypatch):
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, "run-1", Position(step=1), *trained, None)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipeline.checkpoint.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, "run-1", Position(step=2), *trained, None)
+    assert [file.name for file in tmp_path.iterdir()] == ["c.pt"], "what was written of the new one is gone"
+    assert restore_checkpoint(path, "run-1", *fresh(), None).step == 1
 
 
 class Hostile:
@@ -67,11 +119,13 @@ class Hostile:
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "c.pt").write_bytes(pickle.dumps({"run": "run-1", "model": Hostile()}))
-    torch.save({"run": "run-1", "model": Hostile()}, tmp_path / "d.pt")
-    for name in ("c.pt", "d.pt"):
-        with pytest.raises(UserError, match="can't be read"):
-            restore_checkpoint(tmp_path / name, "run-1", *fresh(), None)
+    state = io.BytesIO()
+    torch.save({"run": "run-1", "model": Hostile()}, state)
+    for content in (pickle.dumps({"run": "run-1", "model": Hostile()}), state.getvalue()):
+        for signed in (content, hashlib.sha256(content).hexdigest().encode() + b"\n" + content):
+            (tmp_path / "c.pt").write_bytes(signed)
+            with pytest.raises(UserError, match="damaged"):
+                restore_checkpoint(tmp_path / "c.pt", "run-1", *fresh(), None)
     assert not (tmp_path / "hostile-was-here").exists()
 
 

@@ -1,6 +1,8 @@
 """The training loop in float64: golden losses, exact resume, and what happens when the loss is lost."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,32 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights_and_record(monke
     assert (made.weights_folder(run) / "final.safetensors").read_bytes() == whole
     assert epochs(made, label) == record
     assert [e["event"] for e in read(made.run_folder(run) / "record.jsonl")].count("resume") == 1
+
+
+@pytest.mark.parametrize("moment", (3, 6))  # within an epoch, and at its last step
+def test_a_training_that_is_asked_to_stop_saves_and_goes_on_there(monkeypatch, moment):
+    made = campaign()
+    run = made.run("static", 0)
+    train(made, run)
+    whole, record = (made.weights_folder(run) / "final.safetensors").read_bytes(), epochs(made, "static")
+    for path in (*made.weights_folder(run).iterdir(), *made.run_folder(run).iterdir()):
+        path.unlink()
+    taken, step = [], training.Trainer.step
+
+    def asked(self, *batch):
+        taken.append("step")
+        step(self, *batch)
+        if len(taken) == moment:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(training.Trainer, "step", asked)
+    with pytest.raises(SystemExit) as ended:
+        train(made, run)
+    assert ended.value.code == 143 and len(taken) == moment and not (made.run_folder(run) / "done.json").exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    train(made, run)
+    assert len(taken) == 12, "no step is taken twice"
+    assert (made.weights_folder(run) / "final.safetensors").read_bytes() == whole and epochs(made, "static") == record
 
 
 def test_a_lost_loss_fails_once_and_is_not_tried_again(monkeypatch):

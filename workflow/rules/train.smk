@@ -11,5 +11,6 @@ rule train:
     log:
         f"{campaign.folder}/logs/train/{{run}}.log",
     threads: campaign.experiment.threads
+    retries: 3  # one that was asked to stop, or killed, goes on where it was; one that can't be mended ends at once
     shell:
         "{campaign.stage[train]} --run {wildcards.run} --log {log}"
