@@ -76,7 +76,9 @@ def restore_checkpoint(path: Path, run_id: str, model, optimizer, scaler, say=pr
             say(f"goes on from the one before, {place}")
         return put_back(content, place, run_id, model, optimizer, scaler)
     if damaged:
-        raise UserError(f"{' and '.join(map(str, damaged))}: damaged, and no other is left: delete to train {run_id} from the start")
+        raise UserError(
+            f"{' and '.join(map(str, damaged))}: damaged, and no other is left: delete to train {run_id} from the start"
+        )
     return Position()
 
 
@@ -96,7 +98,9 @@ def read_checkpoint(path: Path) -> dict:
 
 def put_back(content: dict, path: Path, run_id: str, model, optimizer, scaler) -> Position:
     if content.get("run") != run_id:
-        raise UserError(f"checkpoint {path} belongs to run {content.get('run')}, not to {run_id}: delete it to train from the start")
+        raise UserError(
+            f"checkpoint {path} belongs to run {content.get('run')}, not to {run_id}: delete it to train from the start"
+        )
     try:
         model.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])

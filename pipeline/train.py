@@ -29,13 +29,22 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
             f"run {run.id} has failed before ({read_json(failed, 'reason')['reason']}): mend the cause, then delete {failed}"
         )
     with only_process(campaign.weights_folder(run)):
+        for left in campaign.weights_folder(run).glob(".*.[0-9]*"):  # half-written by a process that was killed
+            left.unlink()
         from pipeline.training import Stopped, Trainer, TrainingFailed
 
         say = speaker(run, log)
         try:
             with termination() as asked_to_stop:
                 trainer = Trainer(campaign, run, say, asked_to_stop)
-                trainer.train()
+                try:
+                    trainer.train()
+                except TrainingFailed as error:
+                    if trainer.watch:
+                        raise
+                    say(f"{error}; the steps since the checkpoint are taken again, one by one, to find which")
+                    trainer = Trainer(campaign, run, say, asked_to_stop, watch=True)
+                    trainer.train()
         except Stopped as stopped:
             say(f"asked to stop: saved at {stopped}; it goes on there when it is started again")
             sys.exit(128 + signal.SIGTERM)

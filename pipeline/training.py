@@ -19,6 +19,7 @@ from pipeline.discovery import method, method_options
 from pipeline.errors import UserError
 from pipeline.identity import Run
 from pipeline.inputs import evaluation_batches
+from pipeline.lost import first_not_finite, lost_weights
 from pipeline.measure import BIN, Measurement, measure
 from pipeline.prepared import Prepared
 from pipeline.record import Record
@@ -38,12 +39,14 @@ class Trainer:
     """One run from where its checkpoint stands to its last epoch.
 
     `say` takes a line for the log; `asked_to_stop` tells whether to save and end: then Stopped is raised after the step.
+    `watch`: look at each step's loss as it comes, which a GPU would have to wait for; else at each checkpoint.
     """
 
-    def __init__(self, campaign: Campaign, run: Run, say, asked_to_stop=lambda: False):
+    def __init__(self, campaign: Campaign, run: Run, say, asked_to_stop=lambda: False, watch: bool | None = None):
         self.campaign, self.run, self.say, self.asked_to_stop = campaign, run, say, asked_to_stop
         self.folder = campaign.weights_folder(run)
         self.accelerator, self.precision = open_device(run.precision, run.threads)
+        self.watch = self.accelerator.device.type == "cpu" if watch is None else watch
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
         data = Prepared(run.data.folder)
         self.batches, self.data = TrainingBatches(data, run.recipe, run.seed), data
@@ -147,15 +150,41 @@ class Trainer:
         with self.accelerator.autocast():
             output = self.network(images)
         loss = self.loss(output, target)
+        if self.watch and not math.isfinite(loss.item()):
+            raise self.lost(loss.item(), images)
         self.stepper.zero_grad()
         self.accelerator.backward(loss)
         self.stepper.step()
+        if self.watch:
+            self.check_weights(f"after epoch {self.position.epoch + 1}, step {self.position.step + 1}")
         ponder = output.ponder_loss.detach() if hasattr(output, "ponder_loss") else torch.zeros_like(loss)
         self.totals += torch.stack([loss.detach(), ponder]).double() * len(images)
+
+    def lost(self, loss: float, images: torch.Tensor) -> TrainingFailed:
+        """A loss that is not finite, with its step and the layer in which it began."""
+
+        def again():
+            with self.accelerator.autocast():
+                self.network(images)
+
+        where = first_not_finite(self.network, again)
+        return self.failure(loss, f"epoch {self.position.epoch + 1}, step {self.position.step + 1}, {where}")
+
+    def check_weights(self, where: str) -> None:
+        if name := lost_weights(self.network):
+            raise TrainingFailed(
+                f"run {self.run.id}: {name} is not finite {where}: lower the learning rate or use another precision"
+            )
+
+    def failure(self, loss: float, where: str) -> TrainingFailed:
+        return TrainingFailed(
+            f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision"
+        )
 
     def save(self) -> None:
         """A checkpoint of this very step."""
         loss, ponder = self.finite_totals()
+        self.check_weights(f"in epoch {self.position.epoch + 1}, by step {self.position.step}")
         self.position.sums |= {"loss": loss, "ponder": ponder}
         self.position.record = self.record.path.read_text()
         save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
@@ -165,10 +194,7 @@ class Trainer:
         """Loss and ponder summed over the epoch's images so far. Raises TrainingFailed where the loss is lost."""
         loss, ponder = self.totals.tolist()
         if not math.isfinite(loss):
-            where = f"epoch {self.position.epoch + 1}, by step {self.position.step}"
-            raise TrainingFailed(
-                f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision"
-            )
+            raise self.failure(loss, f"epoch {self.position.epoch + 1}, by step {self.position.step}")
         return loss, ponder
 
     def finish_epoch(self) -> None:

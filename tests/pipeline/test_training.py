@@ -136,11 +136,46 @@ def test_a_lost_loss_fails_once_and_is_not_tried_again(monkeypatch):
     run = made.run("static", 0)
     with monkeypatch.context() as broken:
         broken.setattr("baselines.static.loss", lambda output, target, options: output.logits.sum() * float("nan"))
-        with pytest.raises(UserError, match="the loss is nan in epoch 1"):
+        with pytest.raises(UserError, match="the loss is nan in epoch 1, step 1, the loss alone: every layer's output is finite"):
             train(made, run)
     assert json.loads((made.run_folder(run) / "failed.json").read_text())["run"] == run.id
     with pytest.raises(UserError, match="has failed before .* mend the cause, then delete"):
         train(made, run)
+
+
+@pytest.mark.parametrize("watch", (True, False))
+@pytest.mark.parametrize(
+    "weight, fault",
+    (
+        ("head.weight", "the loss is nan in epoch 2, step 3, first in layer head, whose weights are not finite"),
+        ("blocks.0.mlp.hidden.linear.weight", "blocks.0.mlp.hidden.* is not finite after epoch 2, step 3"),
+    ),
+)
+def test_what_is_lost_is_named_with_its_step_and_layer(monkeypatch, watch, weight, fault):
+    """A neuron's NaN is no spike, so weights within the blocks are lost while the loss looks sound.
+
+    Whether each step is looked at, as on a processor, or the steps are taken again to find it, as on a GPU.
+    """
+    made = campaign()
+    run, seen = made.run("static", 0), []
+    step, opened = training.Trainer.step, training.Trainer.__init__
+
+    def damaged(self, *batch):
+        seen.append((self.position.epoch, self.position.step))
+        if seen[-1] == (1, 2):
+            with torch.no_grad():
+                self.backbone.get_parameter(weight)[0, 0] = float("inf")
+        step(self, *batch)
+
+    def opened_as(self, *given, watch=watch, **more):
+        opened(self, *given, watch=watch, **more)
+
+    monkeypatch.setattr(training.Trainer, "step", damaged)
+    monkeypatch.setattr(training.Trainer, "__init__", opened_as)
+    with pytest.raises(UserError, match=fault):
+        train(made, run)
+    assert seen.count((1, 2)) == (1 if watch else 2) and seen.count((0, 2)) == 1
+    assert "step 3" in json.loads((made.run_folder(run) / "failed.json").read_text())["reason"]
 
 
 def test_a_lost_record_comes_back_from_the_checkpoint():
