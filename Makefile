@@ -2,9 +2,10 @@
 PYTHON ?= python3
 SCALE ?= $(shell sed -n 's/^scale: *//p' params.yaml)
 PORT ?= 5000
+SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: reproduce data bench test ui lock
+.PHONY: reproduce data bench test faults ui lock
 .DELETE_ON_ERROR:
 
 reproduce: .venv/ready
@@ -17,6 +18,11 @@ data bench: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# Files of any content are read or refused; a small campaign whose processes are killed at random, 40 times, ends with the numbers of one that nobody disturbed
+faults: .venv/ready
+	ATSNN_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/faults/test_untrusted.py
+	$(BIN)/python tests/faults/kills.py --kills 40 --seed $(SEED) --folder .faults/$(SEED)
 
 ui: .venv/ready
 	@$(BIN)/python -m pipeline.tracking --scale $(SCALE) --address http://127.0.0.1:$(PORT)

@@ -90,8 +90,11 @@ class Cifar:
     def batch(self, content: bytes, count: int, where: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows of a batch file, uint8 [count, 3072], channel-major, and its labels [count]."""
         batch = unpickle(content, where)
-        labels = np.asarray(batch.get(self.label_key, []), dtype=np.int64)
-        rows = np.asarray(batch.get("data", []))
+        try:
+            labels = np.asarray(batch.get(self.label_key, []), dtype=np.int64).reshape(-1)
+            rows = np.asarray(batch.get("data", []))
+        except (ValueError, TypeError, OverflowError) as error:
+            raise UserError(f"{where} holds no numbers ({error}): not {self.title}") from error
         if rows.shape != (count, 3072) or rows.dtype != np.uint8 or len(labels) != count:
             kind = self.label_key.replace("_", " ")
             raise UserError(

@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.identity import Data
 from pipeline.randomness import generator
 from pipeline.record import read_json
-from pipeline.sources import HELD_OUT, Raw
+from pipeline.sources import HELD_OUT, Raw, sha256
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,21 @@ class Prepared:
     def __init__(self, folder: Path):
         if not (folder / "meta.json").exists():
             raise UserError(f"{folder} holds no prepared data set: run python -m pipeline.prepare first")
-        self.meta = read_json(folder / "meta.json", "counts", "classes", "mean", "std", "origin")
+        self.meta = read_json(folder / "meta.json", "counts", "classes", "mean", "std", "origin", "sha256")
         self.folder = folder
 
     def split(self, name: str) -> Split:
+        """Read to the end once, for its checksum: as long as training on a bad disk goes on, all that comes of it is wrong."""
+
         def opened(part):
             path = self.folder / f"{name}_{part}.npy"
-            try:
-                return np.load(path, mmap_mode="r") if path.exists() else None
-            except (ValueError, EOFError) as error:
-                raise UserError(f"{path} is damaged ({error}): delete {self.folder}, and it is prepared again") from error
+            if not path.exists():
+                return None
+            if sha256(path) != self.meta["sha256"].get(path.name):
+                raise UserError(
+                    f"{path} is damaged, its checksum is of other bytes: delete {self.folder}, and it is prepared again"
+                )
+            return np.load(path, mmap_mode="r")
 
         images, labels = opened("images"), opened("labels")
         if images is None or labels is None or len(images) != self.meta["counts"][name]:
@@ -63,15 +68,18 @@ def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
     partial = data.folder.with_name(f".{data.id}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    digests: dict[str, str] = {}
     try:
         for name, (images, labels, masks, chosen) in splits.items():
             for part, array in (("images", images), ("labels", labels), ("masks", masks)):
                 if array is not None:
-                    np.save(partial / f"{name}_{part}.npy", array[chosen])
+                    path = partial / f"{name}_{part}.npy"
+                    np.save(path, array[chosen])
+                    digests[path.name] = sha256(path)
         mean, std = channel_statistics(raw.train_images)
         meta = {"id": data.id, "name": data.name, "title": title, "origin": data.origin, "official": data.official}
         meta |= {"source": data.fingerprint, "classes": classes, "mean": mean, "std": std}
-        meta |= {"counts": {name: len(chosen) for name, (*_, chosen) in splits.items()}}
+        meta |= {"sha256": digests, "counts": {name: len(chosen) for name, (*_, chosen) in splits.items()}}
         (partial / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
         shutil.rmtree(data.folder, ignore_errors=True)
         os.rename(partial, data.folder)

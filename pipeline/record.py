@@ -33,14 +33,16 @@ class Record:
 def read(path: Path) -> list[dict]:
     """All events of a record. Raises UserError where a line is damaged."""
     entries = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            entries.append(json.loads(line))
-        except ValueError as error:
+            entries.append(entry := json.loads(line.decode()))
+            if not isinstance(entry, dict) or not {"event", "time"} <= entry.keys():
+                raise ValueError("no event")
+        except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number}, is damaged ({error}): delete the file, and it is restored from the run's checkpoint"
             ) from error
-    if not entries or entries[0].get("event") != "start":
+    if not entries or entries[0]["event"] != "start":
         raise UserError(f"{path} does not begin with the start of a run: delete it, and it is restored from the run's checkpoint")
     return entries
 
@@ -49,7 +51,7 @@ def read_json(path: Path, *keys: str) -> dict:
     """A JSON file that must have some keys. Raises UserError where it does not."""
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} can't be read ({error}): delete it, and it is made again") from error
     if not isinstance(content, dict) or not set(keys) <= content.keys():
         raise UserError(f"{path} lacks {', '.join(keys)}: delete it, and it is made again")

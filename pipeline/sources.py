@@ -19,6 +19,7 @@ from pipeline.record import replace
 DOWNLOADS = Path("data/downloads")
 FINGERPRINTS = Path("data/fingerprints")
 ATTEMPTS = 4  # of a download
+LARGEST = 2**29  # bytes that a .tar.gz of images may unpack to: the largest set has 186 MB
 HELD_OUT = 1000  # class-balanced training images that no run trains on; whatever is chosen is chosen on them
 
 
@@ -111,7 +112,9 @@ def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
     found = {}
     try:
         with gzip.open(path) as compressed:
-            content = io.BytesIO(compressed.read())  # to its end, where the checksum is
+            content = io.BytesIO(compressed.read(LARGEST + 1))  # to its end, where the checksum is
+        if content.getbuffer().nbytes > LARGEST:
+            raise OSError(f"it unpacks to more than {LARGEST} bytes")
         with tarfile.open(fileobj=content) as archive:
             for member in archive:
                 if member.isfile() and member.name in names:

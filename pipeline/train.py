@@ -28,12 +28,12 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
         raise UserError(
             f"run {run.id} has failed before ({read_json(failed, 'reason')['reason']}): mend the cause, then delete {failed}"
         )
-    with only_process(campaign.weights_folder(run)):
+    say = speaker(run, log)
+    with only_process(campaign.weights_folder(run), say):
         for left in campaign.weights_folder(run).glob(".*.[0-9]*"):  # half-written by a process that was killed
             left.unlink()
         from pipeline.training import Stopped, Trainer, TrainingFailed
 
-        say = speaker(run, log)
         try:
             with termination() as asked_to_stop:
                 trainer = Trainer(campaign, run, say, asked_to_stop)
@@ -79,14 +79,15 @@ def termination():
 
 
 @contextmanager
-def only_process(folder: Path):
-    """Two processes never train the same run."""
+def only_process(folder: Path, say):
+    """Two processes never train the same run: the second waits, as a graph that was killed leaves its trainings behind."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{folder.name} is being trained by another process: wait for it, or stop it") from error
+        except BlockingIOError:
+            say("is being trained by another process: waits for it to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -1,8 +1,10 @@
 """The training loop in float64: golden losses, exact resume, and what happens when the loss is lost."""
 
+import fcntl
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -226,16 +228,18 @@ def test_a_missing_parent_is_named():
         train(made, made.run("at_snn", 0))
 
 
-def test_two_processes_never_train_the_same_run():
-    import fcntl
-
+def test_two_processes_never_train_the_same_run(monkeypatch, capsys):
+    """The second waits for the first."""
     made = campaign()
-    run = made.run("static", 0)
+    run, began = made.run("static", 0), []
     made.weights_folder(run).mkdir(parents=True)
-    with (made.weights_folder(run) / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="is being trained by another process"):
-            train(made, run)
+    monkeypatch.setattr(training.Trainer, "train", lambda self: began.append(first.closed))
+    monkeypatch.setattr("pipeline.train.publish", lambda *_: None)
+    with (made.weights_folder(run) / ".lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        threading.Timer(2, first.close).start()
+        train(made, run)
+    assert began == [True] and "is being trained by another process: waits for it to end" in capsys.readouterr().err
 
 
 def test_a_record_says_what_an_at_snn_run_must_say():
