@@ -9,25 +9,31 @@ from pipeline.errors import UserError
 
 
 class Record:
-    """An append-only file of events. Each has `event`, `time` (seconds since 1970) and what belongs to it."""
+    """An append-only file of events. Each has `event`, `time` (seconds since 1970) and what belongs to it.
+
+    `text` is all of it as it was written: what becomes of the file meanwhile changes nothing.
+    """
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self.text = path, ""
 
     def append(self, event: str, **content) -> dict:
         entry = {"event": event, "time": round(time.time(), 3), **content}
+        line = json.dumps(entry) + "\n"
         with self.path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        self.text += line
         return entry
 
     def restore(self, text: str) -> None:
         """What a checkpoint holds of the record; what came after it is forgotten: those steps are taken again."""
+        self.text = text
         replace(self.path, text)
 
     def entries(self) -> list[dict]:
-        return read(self.path)
+        return [json.loads(line) for line in self.text.splitlines()]
 
 
 def read(path: Path) -> list[dict]:

@@ -59,7 +59,7 @@ def publish(campaign: Campaign, run: Run, trainer) -> None:
 
     weights, folder = campaign.weights_folder(run) / "final.safetensors", campaign.run_folder(run)
     save_weights(weights, trainer.backbone.state_dict(), run.id)
-    replace(folder / "record.jsonl", trainer.record.path.read_text())
+    replace(folder / "record.jsonl", trainer.record.text)
     replace(folder / "declaration.yaml", yaml.safe_dump(describe(run), sort_keys=False, allow_unicode=True))
     position = trainer.position
     done = {"run": run.id, "weights_sha256": sha256(weights), "precision": trainer.precision, "epochs": position.epoch}

@@ -186,7 +186,7 @@ class Trainer:
         loss, ponder = self.finite_totals()
         self.check_weights(f"in epoch {self.position.epoch + 1}, by step {self.position.step}")
         self.position.sums |= {"loss": loss, "ponder": ponder}
-        self.position.record = self.record.path.read_text()
+        self.position.record = self.record.text
         save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
         self.saved_at = time.monotonic()
 

@@ -1,11 +1,15 @@
 """A campaign whose processes are killed at random until it is done, compared with one that nobody disturbed.
 
 python tests/faults/kills.py --kills 40 --seed 0 --folder FOLDER. A fault is a moment, one of the processes alive then (half of
-them trainings, as long as there are any) and a signal: SIGKILL or SIGTERM to one process, or SIGKILL to all at once.
-FOLDER/faults.jsonl has each; the exit code is 1 where a number, a weight or a table differs in the end.
+them trainings, as long as there are any) and a signal: SIGKILL or SIGTERM to one process, or SIGKILL to all at once. With some
+of them a file is damaged too, as a bad disk does it: a bit of a training's last checkpoint flipped, its end cut off, its record
+cut off, or MLflow's store removed. FOLDER/faults.jsonl has each; the exit code is 1 where a number, a weight or a table differs
+in the end.
 """
 
 import argparse
+import contextlib
+import hashlib
 import json
 import os
 import random
@@ -18,7 +22,10 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
-from copied import TINY, copy_tree
+from copied import ROOT, TINY, copy_tree
+
+sys.path.insert(0, str(ROOT))
+from pipeline.checkpoint import before
 
 DECLARATION = TINY.replace("scale: tiny", "scale: tiny\ncheckpoint_minutes: 0.002")
 LONGEST = 9.0  # seconds between two faults
@@ -110,7 +117,8 @@ def disturb(campaign: Campaign, kills: int, chance: random.Random, note) -> None
             campaign.forget()
         elif alive:
             done += 1
-            note({"event": "fault", "number": done} | strike(alive, chance))
+            struck = strike(alive, chance)
+            note({"event": "fault", "number": done} | struck | {"damaged": damage(campaign, chance)})
         if running.poll() is not None:
             running = campaign.start()
     finish(campaign, running)
@@ -131,6 +139,40 @@ def strike(alive: dict[int, str], chance: random.Random) -> dict:
         except ProcessLookupError:
             pass
     return {"stages": sorted(alive[pid] for pid in chosen), "signal": sent.name, "alive": sorted(alive.values())}
+
+
+def damage(campaign: Campaign, chance: random.Random) -> str:
+    """Damage one file, if chance wants it and there is one that the campaign can do without; says which, and how."""
+    kind = chance.choice(("", "", "", "flipped", "cut", "record", "store"))
+    results = campaign.folder / "results"
+    if kind == "store":
+        found = sorted(results.glob("mlflow.db"))
+    elif kind == "record":
+        found = sorted(results.glob("tiny/weights/*/record.jsonl"))
+    else:
+        found = [path for path in sorted(results.glob("tiny/weights/*/checkpoint.pt")) if whole(before(path))] if kind else []
+    if not found:
+        return ""
+    path = chance.choice(found)
+    if kind == "store":
+        path.unlink(missing_ok=True)
+        return "mlflow.db removed"
+    with contextlib.suppress(FileNotFoundError):  # it may be renamed just now
+        content = bytearray(path.read_bytes())
+        place = chance.randrange(len(content)) if content else 0
+        if kind == "flipped":
+            content[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(content if kind == "flipped" else content[:place])
+    return f"{path.parent.name}/{path.name} {'flipped' if kind == 'flipped' else 'cut'} at byte {place}"
+
+
+def whole(path: Path) -> bool:
+    """A checkpoint that its checksum agrees with."""
+    try:
+        digest, _, content = path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return False
+    return digest.decode(errors="replace") == hashlib.sha256(content).hexdigest()
 
 
 def finish(campaign: Campaign, running: subprocess.Popen) -> None:

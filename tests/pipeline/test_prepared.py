@@ -68,5 +68,5 @@ def test_what_was_cut_off_is_no_data_set(raw, tmp_path):
         Prepared(folder)
     whole = np.load(prepare(raw, data(), title="noise", classes=10) / "train_images.npy")
     (folder / "train_images.npy").write_bytes(whole.tobytes()[:5000])
-    with pytest.raises(UserError, match="train_images.npy is damaged .*it is prepared again"):
+    with pytest.raises(UserError, match="train_images.npy is damaged, .*it is prepared again"):
         Prepared(folder).split("train")

@@ -159,6 +159,6 @@ def test_a_json_file_without_what_it_must_have_is_refused(tmp_path):
 
 
 def test_a_damaged_record_is_named_with_its_line(tmp_path):
-    replace(tmp_path / "record.jsonl", '{"event": "start"}\n{"event": "ep')
+    replace(tmp_path / "record.jsonl", '{"event": "start", "time": 0}\n{"event": "ep')
     with pytest.raises(ValueError, match="record.jsonl, line 2, is damaged"):
         read(tmp_path / "record.jsonl")
