@@ -40,11 +40,11 @@ def first_not_finite(network: nn.Module, run: Callable[[], object]) -> str:
 
 
 def lost_weights(network: nn.Module) -> str:
-    """The last parameter that is not finite, or nothing: a lost gradient goes from there to all before."""
-    named = dict(network.named_parameters())
-    if bool(torch.stack([p.detach().sum() for p in named.values()]).isfinite().all()):
+    """The last weight, or running mean or variance, that is not finite, or nothing: a lost gradient goes to all before it."""
+    named = {name: x for name, x in network.state_dict().items() if x.is_floating_point()}
+    if bool(torch.stack([x.sum() for x in named.values()]).isfinite().all()):
         return ""
-    return next((name for name, p in reversed(named.items()) if not p.isfinite().all()), "")
+    return next((name for name, x in reversed(named.items()) if not x.isfinite().all()), "")
 
 
 def tensors(output) -> list[Tensor]:

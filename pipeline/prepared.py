@@ -39,7 +39,7 @@ class Prepared:
         self.folder = folder
 
     def split(self, name: str) -> Split:
-        """Read to the end once, for its checksum: as long as training on a bad disk goes on, all that comes of it is wrong."""
+        """A split, whose files agree with their checksums. Raises UserError where one does not."""
 
         def opened(part):
             path = self.folder / f"{name}_{part}.npy"

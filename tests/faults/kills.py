@@ -94,6 +94,11 @@ class Campaign:
             told[str(path.relative_to(results))] = [entry for entry in entries if entry["event"] != "resume"]
         return told
 
+    def must_be_done(self) -> None:
+        """What ends with success has made everything."""
+        if not (self.folder / "results/tiny/report.html").exists():
+            raise SystemExit(f"it ended with success, and there is no report: see {self.folder / 'run.log'}")
+
     def logged_twice(self) -> str:
         """Metrics of MLflow that have a step more than once, in words."""
         told = subprocess.run([sys.executable, "-c", TWICE], cwd=self.folder, capture_output=True, text=True)
@@ -113,6 +118,7 @@ def disturb(campaign: Campaign, kills: int, chance: random.Random, note) -> None
         time.sleep(chance.uniform(0.2, LONGEST))
         alive = campaign.processes()
         if running.poll() == 0:
+            campaign.must_be_done()
             note({"event": "done before the next fault"})
             campaign.forget()
         elif alive:
@@ -182,6 +188,7 @@ def finish(campaign: Campaign, running: subprocess.Popen) -> None:
         if time.monotonic() - began > PATIENCE:
             raise SystemExit(f"not done within {PATIENCE} s after the last fault: see {campaign.folder / 'run.log'}")
         running = campaign.start()
+    campaign.must_be_done()
 
 
 def differences(calm: dict, disturbed: dict) -> list[str]:

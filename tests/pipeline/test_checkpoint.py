@@ -75,7 +75,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, trai
     path.write_bytes(damage(path.read_bytes(), place))
     assert restore_checkpoint(path, "run-1", *fresh(), None, said.append).step == 2
     assert said[0].startswith(f"checkpoint {path} is damaged (") and said[1] == f"goes on from the one before, {before(path)}"
-    before(path).write_bytes(damage(before(path).read_bytes(), place))
+    assert restore_checkpoint(path, "run-1", *fresh(), None).step == 2 and not before(path).exists(), "the damaged one is gone"
+    save_checkpoint(path, "run-1", Position(step=3), *trained, None)
+    for one in (path, before(path)):
+        one.write_bytes(damage(one.read_bytes(), place))
     with pytest.raises(UserError, match="c.pt and .*c.pt.before: damaged, and no other is left: delete"):
         restore_checkpoint(path, "run-1", *fresh(), None, said.append)
 

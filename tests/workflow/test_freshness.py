@@ -1,5 +1,6 @@
 """What runs again, and what does not."""
 
+import base64
 import json
 import os
 import resource
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from copied import TINY, call, jobs, run_id, snakemake
+from copied import TINY, ask, call, jobs, run_id, snakemake
 
 
 def test_a_second_run_does_nothing_and_soon(tree):
@@ -88,3 +89,16 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tree):
     again = call(tree, "pipeline.train", "--scale", "again", "--run", run)
     assert again.returncode == 0 and "goes on at epoch" in again.stderr, again.stderr
     assert (folder / "final.safetensors").read_bytes() == (tree / "results/tiny/weights" / run / "final.safetensors").read_bytes()
+
+
+def test_a_graph_that_was_killed_while_preparing_runs_all_that_is_left(tree):
+    """Snakemake's mark of an incomplete file, as a kill leaves it, must not make that job the only one."""
+    (tree / "workflow/experiments/cut.yaml").write_text(TINY.replace("scale: tiny", "scale: cut"))
+    mark = tree / ".snakemake/incomplete" / base64.b64encode(ask(tree, "campaign.prepared()[0]", "cut").encode()).decode()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    try:
+        wanted = jobs(snakemake(tree, "-n", "--workflow-profile", "workflow/profiles/local", scale="cut"))
+        assert (wanted["train"], wanted["evaluate"], wanted["report"]) == ("4", "4", "1")
+    finally:
+        mark.unlink()
