@@ -66,8 +66,7 @@ class TrainingBatches(Dataset):
         places = [(epoch, step) for step in range(first_step, self.steps)]
         # The loader draws a seed for its workers from a generator of its own; no batch depends on it.
         own = torch.Generator().manual_seed(key_of(self.seed, "loader", epoch) % 2**63)
-        common = {"batch_size": None, "sampler": places, "generator": own}
-        return DataLoader(self, num_workers=workers, worker_init_fn=outlive_termination, **common)
+        return DataLoader(self, None, sampler=places, num_workers=workers, generator=own, worker_init_fn=outlive_termination)
 
 
 def outlive_termination(_worker: int) -> None:

@@ -74,7 +74,7 @@ def restore_checkpoint(path: Path, run_id: str, model, optimizer, scaler, say=pr
             continue
         if damaged:
             say(f"goes on from the one before, {place}")
-            os.replace(place, path)  # or the next one would take the place of the only one that is whole
+            place = place.replace(path)  # or the next one would take the place of the only one that is whole
         return put_back(content, place, run_id, model, optimizer, scaler)
     if damaged:
         raise UserError(

@@ -13,7 +13,7 @@ import traceback
 import baselines
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign, common_arguments, open_campaign
-from pipeline.discovery import discovered
+from pipeline.discovery import discovered, method
 from pipeline.errors import UserError, nearest, run_stage
 from pipeline.identity import Evaluation
 from pipeline.made import mark_made
@@ -81,18 +81,11 @@ def how_made(evaluations: list[Evaluation], timesteps: dict[str, list[int]], exi
         for name, (evaluation, *_) in shown.by_name(own).items():
             for kind, words in origin(evaluation, timesteps.get(name, [evaluation.timesteps])):
                 kinds[kind].append(words)
-            leaves = [
-                f"{shown.title(evaluation.run.method, evaluation.options)} with the exit of {exit_title(x)}"
-                for x in exits.get(name, [])
-            ]
-            kinds[NOT_RETRAINED] += leaves
+            title = shown.title(evaluation.run.method, evaluation.options)
+            kinds[NOT_RETRAINED] += [f"{title} with the exit of {method(leaves).TITLE}" for leaves in exits.get(name, [])]
         said = [f"{kind}: {'; '.join(dict.fromkeys(words))}." for kind, words in kinds.items() if words]
         told.append(" ".join([f"{shown.data_title(data)}, {architecture}.", *said]))
     return " ".join(told) or "Computed from the formulas alone: no training, no evaluation."
-
-
-def exit_title(name: str) -> str:
-    return discovered("baselines", name, "method").TITLE
 
 
 def origin(evaluation: Evaluation, timesteps: list[int]) -> list[tuple[str, str]]:

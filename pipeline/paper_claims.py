@@ -7,14 +7,9 @@ from pipeline.evidence import ALL, Evidence, Unmeasured
 
 LOW, HIGH, NONE, EXIT = {"gamma": "low"}, {"gamma": "high"}, {}, {"exit": True}
 AT_SNN, AT_SNN_HIGH, AT_SNN_E = ("at_snn", LOW), ("at_snn", HIGH), ("at_snn_e", LOW | EXIT)
-STATIC, CONTROL, TET, DT_SNN, DT_SNN_EXIT = (
-    ("static", NONE),
-    ("static_control", NONE),
-    ("tet", NONE),
-    ("dt_snn", NONE),
-    ("dt_snn", EXIT),
-)
-STATIC_2, CONTROL_2 = (("static", {"timesteps": 2}), ("static_control", {"timesteps": 2}))
+STATIC, CONTROL, TET = ("static", NONE), ("static_control", NONE), ("tet", NONE)
+DT_SNN, DT_SNN_EXIT = ("dt_snn", NONE), ("dt_snn", EXIT)
+STATIC_2, CONTROL_2 = ("static", {"timesteps": 2}), ("static_control", {"timesteps": 2})
 
 
 def minus(ours, theirs, key: str = "accuracy"):
@@ -29,14 +24,14 @@ def fewer_tokens(ours, theirs):
     """Percent fewer tokens, over blocks and timesteps."""
 
     def measure(evidence: Evidence, dataset: str):
-        return present(100 * (1 - tokens(evidence, dataset, ours) / tokens(evidence, dataset, theirs)))
+        return 100 * (1 - tokens(evidence, dataset, ours) / tokens(evidence, dataset, theirs)).dropna()
 
     return measure
 
 
 def more_tokens(ours, theirs):
     """How many more tokens over blocks and timesteps, in tokens of a timestep."""
-    return lambda evidence, dataset: present(tokens(evidence, dataset, ours) - tokens(evidence, dataset, theirs))
+    return lambda evidence, dataset: (tokens(evidence, dataset, ours) - tokens(evidence, dataset, theirs)).dropna()
 
 
 def tokens(evidence: Evidence, dataset: str, subject) -> pd.Series:
@@ -56,7 +51,7 @@ def energy_times(theirs):
 
     def measure(evidence: Evidence, dataset: str):
         ours, other = (evidence.of(dataset, m, key="energy_nonzero", **o) for m, o in (AT_SNN, theirs))
-        return present(ours / other)
+        return (ours / other).dropna()
 
     return measure
 
@@ -64,7 +59,7 @@ def energy_times(theirs):
 def patch_splitting_times(evidence: Evidence, dataset: str):
     """AT-SNN's energy in patch splitting over STATIC's."""
     ours, theirs = (evidence.energy(dataset, m, "sps", **o) for m, o in (AT_SNN, STATIC))
-    return present(ours / theirs)
+    return (ours / theirs).dropna()
 
 
 def attention_share(evidence: Evidence, dataset: str) -> pd.Series:
@@ -74,13 +69,6 @@ def attention_share(evidence: Evidence, dataset: str) -> pd.Series:
         raise Unmeasured(f"no ViT on {dataset}")
     share = evidence.modules("ssa") / evidence.modules("ssa", "mlp")
     return share[share.index.isin(vits)].rename(vits)
-
-
-def present(values: pd.Series) -> pd.Series:
-    """Those seeds that have both networks."""
-    if values.dropna().empty:
-        raise Unmeasured("no pretrained network has both")
-    return values.dropna()
 
 
 def shown(figure: str, value):
@@ -111,7 +99,7 @@ def minus_vit(key: str):
 
     def measure(evidence: Evidence, dataset: str):
         ours, vit = (evidence.per_seed("block_similarity", dataset, mean, backbone) for backbone in ("spikformer", "vit"))
-        return present(ours - vit)
+        return (ours - vit).dropna()
 
     return measure
 

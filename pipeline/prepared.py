@@ -36,12 +36,16 @@ class Prepared:
         if not (folder / "meta.json").exists():
             raise UserError(f"{folder} holds no prepared data set: run python -m pipeline.prepare first")
         self.meta = read_json(folder / "meta.json", "counts", "classes", "mean", "std", "origin", "sha256")
-        self.folder = folder
+        self.folder, self.opened = folder, {}
 
     def split(self, name: str) -> Split:
-        """A split, whose files agree with their checksums. Raises UserError where one does not."""
+        """A split, whose files agreed with their checksums when it was first asked for. Raises UserError where one does not."""
+        if name not in self.opened:
+            self.opened[name] = self.open(name)
+        return self.opened[name]
 
-        def opened(part):
+    def open(self, name: str) -> Split:
+        def part_of(part):
             path = self.folder / f"{name}_{part}.npy"
             if not path.exists():
                 return None
@@ -51,10 +55,10 @@ class Prepared:
                 )
             return np.load(path, mmap_mode="r")
 
-        images, labels = opened("images"), opened("labels")
+        images, labels = part_of("images"), part_of("labels")
         if images is None or labels is None or len(images) != self.meta["counts"][name]:
             raise UserError(f"{self.folder} is incomplete: delete it, and it is prepared again")
-        return Split(images, labels, opened("masks"))
+        return Split(images, labels, part_of("masks"))
 
 
 def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:

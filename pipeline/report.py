@@ -26,12 +26,8 @@ from pipeline.readings import CONVENTIONS, PJ_PER_UJ, describe, name_of
 from pipeline.savings import COLUMNS as SAVED
 from pipeline.table1 import COLUMNS
 
-READ = {
-    "table1": COLUMNS,
-    "savings": SAVED,
-    "energy": ("module", "evaluation"),
-    "curves": ("run", "epoch"),
-}  # tables, and columns of them
+# Tables, with columns that they must have
+READ = {"table1": COLUMNS, "savings": SAVED, "energy": ("module", "evaluation"), "curves": ("run", "epoch")}
 WORDS = ("title", "caption", "definition", "made", "missing")  # that a figure has of itself
 SHARES = {"tokens_by_block": "computed", "merged_by_block": "merged away", "halted_by_block": "halted"}
 VERDICTS = {"holds": ("✓", "holds"), "doesn't hold": ("✗", "fails"), "can't tell at this scale": ("?", "open")}
@@ -94,10 +90,8 @@ def run_facts(campaign: Campaign) -> list[dict]:
     """Every training with where it was made, how it ended, and the file of its evaluations."""
     links, found = evaluation_files(campaign), []
     for run in campaign.runs:
-        done, made = (
-            records.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds"),
-            record_of(campaign, run)[0]["provenance"],
-        )
+        done = records.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds")
+        made = record_of(campaign, run)[0]["provenance"]
         last = epochs_of(campaign, run)[-1]["metrics"]
         found.append({"run": run, "done": done, "made": made, "last": last, "results": links.get(run.id)})
     return found

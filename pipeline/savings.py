@@ -11,16 +11,8 @@ from pipeline.readings import of_row
 from pipeline.table1 import key_of, paper_rows
 
 COLUMNS = ["dataset", "method", "architecture", "timesteps", "fewer_tokens_mean", "fewer_tokens_std"]
-COLUMNS += [
-    "minus_static_mean",
-    "minus_static_std",
-    "minus_control_mean",
-    "minus_control_std",
-    "n",
-    "paper_fewer_tokens",
-    "paper_minus_static",
-    "scale",
-]
+COLUMNS += ["minus_static_mean", "minus_static_std", "minus_control_mean", "minus_control_std"]
+COLUMNS += ["n", "paper_fewer_tokens", "paper_minus_static", "scale"]
 
 
 def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:

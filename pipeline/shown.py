@@ -68,6 +68,12 @@ def at_all_timesteps(readings: pd.DataFrame) -> pd.DataFrame:
     return own.assign(title=own.title.where(own.timesteps == own.trained_timesteps, at))
 
 
+def timesteps(readings: pd.DataFrame) -> dict[str, list[int]]:
+    """The timesteps of each evaluation's readings, without exits."""
+    own = readings[readings.exit == ""]
+    return {name: sorted({int(t) for t in of}) for name, of in own.groupby("evaluation", sort=False).timesteps}
+
+
 def exits(readings: pd.DataFrame) -> dict[str, list[str]]:
     """The exits of each evaluation."""
     own = readings[readings.exit != ""]

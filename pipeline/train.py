@@ -32,19 +32,10 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
     with only_process(campaign.weights_folder(run), say):
         for left in campaign.weights_folder(run).glob(".*.[0-9]*"):  # half-written by a process that was killed
             left.unlink()
-        from pipeline.training import Stopped, Trainer, TrainingFailed
+        from pipeline.training import Stopped, TrainingFailed
 
         try:
-            with termination() as asked_to_stop:
-                trainer = Trainer(campaign, run, say, asked_to_stop)
-                try:
-                    trainer.train()
-                except TrainingFailed as error:
-                    if trainer.watch:
-                        raise
-                    say(f"{error}; the steps since the checkpoint are taken again, one by one, to find which")
-                    trainer = Trainer(campaign, run, say, asked_to_stop, watch=True)
-                    trainer.train()
+            trainer = to_the_end(campaign, run, say)
         except Stopped as stopped:
             say(f"asked to stop: saved at {stopped}; it goes on there when it is started again")
             sys.exit(128 + signal.SIGTERM)
@@ -52,6 +43,25 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
             replace_json(failed, {"run": run.id, "reason": str(error)})
             raise
         publish(campaign, run, trainer)
+
+
+def to_the_end(campaign: Campaign, run: Run, say):
+    """The trainer of a run, at its last epoch. A loss that got lost between two looks at it is looked for step by step."""
+    from pipeline.training import Trainer, TrainingFailed
+
+    with termination() as asked_to_stop:
+        trainer = Trainer(campaign, run, say, asked_to_stop)
+        try:
+            trainer.train()
+            return trainer
+        except TrainingFailed as error:
+            if trainer.watch:
+                raise
+            say(f"{error}; the steps since the checkpoint are taken again, one by one, to find which")
+        del trainer  # and the memory that it holds
+        trainer = Trainer(campaign, run, say, asked_to_stop, watch=True)
+        trainer.train()
+        return trainer
 
 
 def publish(campaign: Campaign, run: Run, trainer) -> None:

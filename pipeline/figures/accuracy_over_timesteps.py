@@ -10,8 +10,8 @@ from pipeline.table1 import paper_rows, row_title
 
 TITLE = "Accuracy over timesteps (Fig. 1a)"
 DEFINITION = (
-    "Accuracy of the mean of the logits of timesteps 1 to T, on one set of weights for all T; black-rimmed markers are early exits, "
-    "at the mean of the timesteps at which images stop. Hollow: not measured here, but printed in the paper's Table 1; in a "
+    "Accuracy of the mean of the logits of timesteps 1 to T, on one set of weights for all T; black-rimmed markers are early "
+    "exits, at the mean of the timesteps at which images stop. Hollow: not measured here, but printed in the paper's Table 1; in a "
     "method's colour what its authors trained or re-ran, grey what they quote of CNNs. Reading: the paper does not say which "
     "of its numbers Fig. 1a shows; all of Table 1's for the data set are here."
 )
@@ -28,9 +28,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     points, paper = summarise(readings), papers_points(readings)
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "accuracy"]].rename(columns={"evaluation_id": "evaluation"})
     numbers = {"points": shown.plain(points), "paper": shown.plain(paper), "seeds": shown.plain(seeds)}
-    at = readings[readings.exit == ""].groupby("evaluation").timesteps
-    timesteps = {name: sorted(map(int, own.unique())) for name, own in at}
-    numbers |= {"timesteps": timesteps, "exits": shown.exits(readings)}
+    numbers |= {"timesteps": shown.timesteps(readings), "exits": shown.exits(readings)}
     return paint(points, paper), {"caption": caption(points, paper)} | numbers
 
 
@@ -118,17 +116,14 @@ def stretch(axis, ours: float, theirs: float) -> None:
 
 def measured(axis, points: pd.DataFrame) -> list:
     """A line per network through its timesteps, a large marker per exit."""
-    handles, drawn = [], {}  # how many networks of a method have a line already
+    handles, drawn = [], {}  # how many networks of a method, or of its exit, are drawn already
     for (_, leaves), own in points.groupby(["evaluation", "exit"], sort=False):
         first, look = own.iloc[0], canvas.look(own.method.iloc[0])
+        place = drawn[first.method, leaves] = drawn.get((first.method, leaves), -1) + 1
+        look["color"] = canvas.darker(look["color"], place)
         options = {"ls": "", "ms": 9, "mec": "black", "mew": 0.8, "zorder": 4, "xerr": own.timesteps_std.fillna(0)}
         if not leaves:
-            place = drawn[first.method] = drawn.get(first.method, -1) + 1
-            look = look | {"color": canvas.darker(look["color"], place)}
             options = {"ls": LINES[place % len(LINES)], "mfc": look["color"] if first.retrained_options else "white", "zorder": 3}
-        else:
-            place = drawn["exit", leaves] = drawn.get(("exit", leaves), -1) + 1
-            look = look | {"color": canvas.darker(look["color"], place)}
         yerr = own.accuracy_std.fillna(0)
         label = canvas.raised(name_of(own, several=points.architecture.nunique() > 1))
         handles.append(axis.errorbar(own.timesteps, own.accuracy, yerr, capsize=2, lw=1.2, label=label, **look | options))

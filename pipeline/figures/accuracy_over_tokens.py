@@ -23,10 +23,8 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     caption = f"Mean and standard deviation over {shown.seeds(points.n)}."
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "avg_tokens", "accuracy"]]
     seeds = seeds.rename(columns={"evaluation_id": "evaluation"})
-    at = points[points.exit == ""].groupby("evaluation").timesteps
-    timesteps = {name: sorted(map(int, own)) for name, own in at}
-    numbers = {"timesteps": timesteps, "exits": shown.exits(readings), "points": shown.plain(points), "seeds": shown.plain(seeds)}
-    return paint(points), {"caption": caption} | numbers
+    numbers = {"caption": caption, "timesteps": shown.timesteps(points), "exits": shown.exits(points)}
+    return paint(points), numbers | {"points": shown.plain(points), "seeds": shown.plain(seeds)}
 
 
 def summarise(readings: pd.DataFrame) -> pd.DataFrame:

@@ -12,8 +12,8 @@ from pipeline.prepared import Prepared, Split
 
 TITLE = "Blocks that computed each token, summed over timesteps (Fig. 5)"
 DEFINITION = (
-    "Images of the first seed's network beside a map of how many blocks computed each of their 64 tokens, over all timesteps; merged and halted tokens are "
-    "darker. Where the images have object masks, the number is how much earlier unmerged background tokens (no pixel on the "
+    "Images of the first seed's network beside a map of how many blocks computed each of their 64 tokens, over all timesteps; "
+    "merged and halted tokens are darker. Where the images have object masks, the number is how much earlier unmerged background tokens (no pixel on the "
     "object) halt than object tokens (at least half of their pixels), in blocks, mean over timesteps and images."
 )
 MOST_EVALUATIONS = 1

@@ -57,10 +57,8 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
         grid = {key: list(own[0].settings[key]) for key in ("gammas", "epsilons")}
         trained = {key: own[0].run.options[key] for key in ("gamma", "epsilon")}
-        others = [
-            {key: x for key, x in options.items() if key not in trained} for options in (own[0].options, own[0].run.options)
-        ]
-        about |= {"on_map": others[0] == others[1] and own[0].timesteps == own[0].run.network["timesteps"]}
+        plain = own[0].options | trained == own[0].run.options and own[0].timesteps == own[0].run.network["timesteps"]
+        about |= {"on_map": plain}
         rows.append(about | grid | {"trained": trained} | {key: shown.spread([m[key] for m in mine]) for key in (*MAPS, *SHARES)})
         seeds += [{"evaluation": e.id, "run": e.run.id} | {k: m[k] for k in (*MAPS, *SHARES)} for e, m in zip(own, mine)]
     return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kills import differences, timeless
+
 KILLS = 5
 
 
@@ -19,9 +21,6 @@ def test_a_campaign_that_is_killed_at_random_ends_with_the_same_numbers(tmp_path
 
 def test_what_differs_is_named():
     """The comparison can fail."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    from kills import differences, timeless
-
     calm = {"a.csv": b"1", "b.json": timeless({"time": 1, "metrics": {"accuracy": 50.0, "images_per_second": 9}})}
     other = {"a.csv": b"2", "b.json": timeless({"time": 2, "metrics": {"accuracy": 50.0, "images_per_second": 7}}), "c": 0}
     assert differences(calm, other) == ["a.csv", "c"] and differences(calm, calm) == []
