@@ -46,8 +46,8 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
         if evaluation.probe:
             results[evaluation.name] = facts | {"metrics": probe(subject)}
         else:
-            metrics, arrays[evaluation.name], layers = one_pass(subject, accelerator.mixed_precision == "no")
-            results[evaluation.name] = facts | {"metrics": metrics, "layers": layers}
+            metrics, arrays[evaluation.name], told = one_pass(subject, accelerator.mixed_precision == "no")
+            results[evaluation.name] = facts | {"metrics": metrics} | told
     content = {"run": run.id, "weights_sha256": trained["weights_sha256"], "precision": trained["precision"]}
     content |= {"device": describe_device(accelerator), "kernels": kernels.describe(), "data": data.meta, "evaluations": results}
     save_arrays(campaign.arrays_file(run), arrays)
@@ -55,12 +55,14 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
     return content
 
 
-def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndarray], list[dict]]:
-    """The numbers of an evaluation, the arrays that they can be computed from again, and the energy of each layer.
+def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndarray], dict]:
+    """The numbers of an evaluation, the arrays that they can be computed from again, and in `layers` and `warnings` the energy
+    of each layer and what is dead in the network.
 
     changed_from_float32: the share, in percent, of predictions that differ from float32's, over the first test images.
     energy: in uJ per image, by convention (pipeline.energy).
     """
+    from pipeline.degenerate import spikes_of, warnings
     from pipeline.energy import at_stop, measure_energy, summary
     from pipeline.exits import exit_stops, read_exit
 
@@ -71,15 +73,17 @@ def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndar
     metrics["images_per_second"] = len(test.labels) / (time.monotonic() - start)
     if not float32:
         metrics["changed_from_float32"] = changed_from_float32(subject, network, test)
-    energy = measure_energy(network, subject.batches(), **subject.place)
-    metrics["energy"] = summary(energy)
+    with spikes_of(network) as spikes:
+        energy = measure_energy(network, subject.batches(), **subject.place)
+    doubts = warnings(spikes.silent, test)
+    metrics |= {"energy": summary(energy), "warnings": len(doubts)}
     if evaluation.exits:
         heldout = subject.measure(network, "heldout")
         metrics["exit"] = {name: read_exit(name, test, heldout) for name in evaluation.exits}
         for name, told in metrics["exit"].items():
             told["energy"] = at_stop(energy, exit_stops(name, test, told["threshold"]))
         arrays |= {"heldout_labels": heldout.labels.astype(np.uint16), "heldout_logits": heldout.logits}
-    return metrics, arrays, energy.layers
+    return metrics, arrays, {"layers": energy.layers, "warnings": doubts}
 
 
 def changed_from_float32(subject: "Subject", network, test) -> float:

@@ -15,8 +15,13 @@ from torch import Tensor
 
 from models.at_snn import ATSNN
 from models.packed import PACKED_BLOCKS, PackedATSNN
+from pipeline.errors import UserError
 
 BIN = 0.5  # width of the histogram of channel 0, whose values are integers until tokens merge
+
+
+class NotFinite(UserError):
+    """A network's logits are not finite; says where."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def measure(
     """Run a network in evaluation mode over batches of images and labels; its training mode is restored.
 
     `arithmetic` makes the context that chooses the precision of products, as accelerate's `autocast` does. AT-SNN computes
-    live tokens only, where `models.packed` knows the backbone.
+    live tokens only, where `models.packed` knows the backbone. Raises NotFinite: the class that a NaN names is none.
     """
     was_training, logits, labels, traces = network.training, [], [], []
     network.eval()
@@ -95,7 +100,10 @@ def measure(
             traces.append(condense(output))
     network.train(was_training)
     told = combine(traces) if traces else {}
-    return Measurement(np.concatenate(labels), np.concatenate(logits, axis=1), depth, **told)
+    measured = Measurement(np.concatenate(labels), np.concatenate(logits, axis=1), depth, **told)
+    for timestep, image in np.argwhere(~np.isfinite(measured.logits).all(axis=-1))[:1]:
+        raise NotFinite(f"the logits of image {image + 1} at timestep {timestep + 1} are not finite: use another precision")
+    return measured
 
 
 def condense(output) -> dict:

@@ -19,6 +19,7 @@ STORE = RESULTS / "mlflow.db"
 ARTIFACTS = RESULTS / "mlartifacts"
 RETRY_SECONDS = 300  # after a failure a live mirror waits as long before it tries again
 RUN_TAG = "at_snn.id"  # our id; MLflow's own can't be chosen
+ENDS = {"end": "FINISHED", "failed": "FAILED"}  # MLflow's status after the last event of a record
 PARENT_TAG = "mlflow.parentRunId"  # nests a run under another one in MLflow's pages
 
 
@@ -92,36 +93,54 @@ class Mirror:
             if entry["event"] == "channel_0" and ("channel_0", entry["epoch"]) not in self.known:
                 self.known.add(("channel_0", entry["epoch"]))
                 self.client.log_dict(self.mlflow_run.info.run_id, entry["histogram"], f"channel_0/epoch_{entry['epoch']}.json")
-        if entries and entries[-1]["event"] == "end":
-            self.client.set_terminated(self.mlflow_run.info.run_id, "FINISHED", int(entries[-1]["time"] * 1000))
+        self.mark(entries)
+
+    def mark(self, entries: list[dict]) -> None:
+        """Warnings and failures as tags, and the status: what a run failed by is forgotten once it goes on."""
+        last = next((entry for entry in reversed(entries) if "metrics" in entry), {})
+        tags = {"warnings": "; ".join(last.get("warnings", [])), "failed": entries[-1].get("reason", "")}
+        self.tag({key: value[:5000] for key, value in tags.items() if value or key in self.mlflow_run.data.tags})
+        status, run_id = ENDS.get(entries[-1]["event"]), self.mlflow_run.info.run_id
+        if status:
+            self.client.set_terminated(run_id, status, int(entries[-1]["time"] * 1000))
+        elif self.mlflow_run.info.status == "FAILED":
+            self.client.update_run(run_id, "RUNNING")
 
     def connect(self, entries: list[dict]) -> None:
+        from mlflow.entities import Param
+
         client = open_client()
         experiment = experiment_of(client, self.scale)
         started = started_at(entries)
         same = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self.run_id}'")
         found = next((run for run in same if run.info.start_time == started), None)  # others: attempts with another record
         self.mlflow_run = found or self.create(client, experiment, started)
+        if not self.mlflow_run.data.params:  # new, or its process was killed before it had any
+            params = [Param(key, str(value)[:6000]) for key, value in self.params.items()]
+            client.log_batch(self.mlflow_run.info.run_id, params=params)
         for key in self.mlflow_run.data.metrics:
             self.known |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
         self.client = client
 
     def create(self, client, experiment: str, started: int):
-        from mlflow.entities import Dataset, DatasetInput, Param
+        from mlflow.entities import Dataset, DatasetInput
 
         nested = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
         created = client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **nested}, self.name)
-        params = [Param(key, str(value)[:6000]) for key, value in self.params.items()]
-        client.log_batch(created.info.run_id, params=params)
         client.log_inputs(created.info.run_id, datasets=[DatasetInput(Dataset(**self.dataset))])
         return created
 
     def retag(self) -> None:
         """Tags as they are now: the rows of a table may have changed, or a parent been created twice."""
         tags = self.tags | {PARENT_TAG: campaign_run(self.client, self.mlflow_run.info.experiment_id, self.scale)}
+        self.tag(tags)
+
+    def tag(self, tags: dict[str, str]) -> None:
+        known = self.mlflow_run.data.tags
         for key, value in tags.items():
-            if self.mlflow_run.data.tags.get(key) != value:
+            if known.get(key) != value:
                 self.client.set_tag(self.mlflow_run.info.run_id, key, value)
+                known[key] = value
 
 
 def started_at(entries: list[dict]) -> int:

@@ -97,7 +97,7 @@ def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]
     content = results_of(campaign, evaluation.run)
     try:
         found = content["evaluations"][evaluation.name]
-        entry = {"event": "end", "time": float(found["time"]), "metrics": found["metrics"]}
+        entry = {"event": "end", "time": float(found["time"]), "metrics": found["metrics"], "warnings": found.get("warnings", [])}
         if not evaluation.probe:
             flatten(entry["metrics"])["accuracy"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -50,18 +50,17 @@ def to_the_end(campaign: Campaign, run: Run, say):
     from pipeline.training import Trainer, TrainingFailed
 
     with termination() as asked_to_stop:
-        trainer = Trainer(campaign, run, say, asked_to_stop)
-        try:
-            trainer.train()
-            return trainer
-        except TrainingFailed as error:
-            if trainer.watch:
-                raise
-            say(f"{error}; the steps since the checkpoint are taken again, one by one, to find which")
-        del trainer  # and the memory that it holds
-        trainer = Trainer(campaign, run, say, asked_to_stop, watch=True)
-        trainer.train()
-        return trainer
+        for watch in (None, True):
+            trainer = Trainer(campaign, run, say, asked_to_stop, watch)
+            try:
+                trainer.train()
+                return trainer
+            except TrainingFailed as error:
+                if trainer.watch:
+                    trainer.fail(str(error))
+                    raise
+                say(f"{error}; the steps since the checkpoint are taken again, one by one, to find which")
+            del trainer  # and the memory that it holds
 
 
 def publish(campaign: Campaign, run: Run, trainer) -> None:

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from models import kernels
-from pipeline import provenance
+from pipeline import degenerate, provenance
 from pipeline.augment import TrainingBatches
 from pipeline.build import backbone_for, network_for
 from pipeline.campaign import Campaign
@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.identity import Run
 from pipeline.inputs import evaluation_batches
 from pipeline.lost import first_not_finite, lost_weights
-from pipeline.measure import BIN, Measurement, measure
+from pipeline.measure import BIN, Measurement, NotFinite, measure
 from pipeline.prepared import Prepared
 from pipeline.record import Record
 from pipeline.schedule import learning_rate_schedule, optimizer_for
@@ -89,15 +89,16 @@ class Trainer:
         )
         complete = self.position.epoch == self.epochs
         self.say(f"computes in {self.precision}, {kernels.describe()}")
-        if not self.position.record:
+        new = not self.position.record
+        if new:
             self.record.append("start", run=self.run.id, provenance=self.provenance())
-            if self.run.parent:
-                self.record_epoch({})
         elif not complete:
             self.same_arithmetic(self.record.entries()[0]["provenance"])
             self.record.append("resume", at_epoch=self.position.epoch, at_step=self.position.step, provenance=self.provenance())
             self.say(f"goes on at epoch {self.position.epoch}, step {self.position.step}")
         self.mirror = run_mirror(self.campaign, self.run, self.record.entries()[0])
+        if new and self.run.parent:
+            self.record_epoch({})
         self.mirror.live(self.record.entries())
         self.saved_at = time.monotonic()
 
@@ -181,6 +182,11 @@ class Trainer:
             f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision"
         )
 
+    def fail(self, reason: str) -> None:
+        """Into record and MLflow; the checkpoint before it knows nothing of it."""
+        self.record.append("failed", epoch=self.position.epoch, step=self.position.step, reason=reason)
+        self.mirror.live(self.record.entries())
+
     def save(self) -> None:
         """A checkpoint of this very step."""
         loss, ponder = self.finite_totals()
@@ -226,14 +232,26 @@ class Trainer:
         metrics |= {key: told[key] for key in ("average_tokens", "tokens_by_block", "merged_by_block", "halted_by_block")}
         if epoch and metrics["test_accuracy"] > self.position.best.get("test_accuracy", -1):
             self.position.best = {"epoch": epoch, "test_accuracy": metrics["test_accuracy"]}
-        entry = self.record.append("epoch", epoch=epoch, metrics=metrics)
+        warnings = self.warnings(heldout)
+        metrics["warnings"] = len(warnings)
+        entry = self.record.append("epoch", epoch=epoch, metrics=metrics, **({"warnings": warnings} if warnings else {}))
+        for warning in warnings:
+            self.say(f"warning: after epoch {epoch}, step {epoch * self.batches.steps}: {warning}")
         if heldout.channel_0 is not None and epoch in (0, self.epochs):
             self.record.append(
                 "channel_0", epoch=epoch, histogram={"bin": BIN, "split": "heldout", "blocks": heldout.channel_0.tolist()}
             )
         return entry
 
+    def warnings(self, heldout: Measurement) -> list[str]:
+        """What is dead in the network as it is now; spikes are listened for on the first held-out images."""
+        images = next(evaluation_batches(self.data, "heldout"))[0].to(self.accelerator.device, self.dtype)
+        return degenerate.warnings(degenerate.silent_layers(self.network, images, self.accelerator.autocast), heldout)
+
     def measure(self, split: str) -> Measurement:
         """In the arithmetic of the training, as the evaluation is."""
         place = {"device": self.accelerator.device, "dtype": self.dtype, "arithmetic": self.accelerator.autocast}
-        return measure(self.network, evaluation_batches(self.data, split), **place)
+        try:
+            return measure(self.network, evaluation_batches(self.data, split), **place)
+        except NotFinite as error:
+            raise TrainingFailed(f"run {self.run.id}: after epoch {self.position.epoch}, {split} images: {error}") from error

@@ -60,6 +60,27 @@ def test_the_end_of_a_record_ends_the_run(store):
     assert run.data.params == {"gamma": "5"} and run.data.tags[tracking.RUN_TAG] == "run-1"
 
 
+def test_a_failure_and_what_is_doubtful_are_tags_until_they_are_mended(store):
+    first = mirror()
+    first.push([*entries(1)[:-1], entries(1)[-1] | {"warnings": ["blocks.0.mlp.hidden never spikes"]}])
+    assert trainings(tracking.open_client())[0].data.tags["warnings"] == "blocks.0.mlp.hidden never spikes"
+    first.push([*entries(1), {"event": "failed", "time": 1003.0, "reason": "the loss is nan"}])
+    (run,) = trainings(tracking.open_client())
+    assert run.info.status == "FAILED" and run.data.tags["failed"] == "the loss is nan"
+    mirror().push(entries(2))
+    (run,) = trainings(tracking.open_client())
+    assert run.info.status == "RUNNING" and not run.data.tags["failed"]
+
+
+def test_a_run_whose_process_was_killed_before_it_had_parameters_gets_them(store, monkeypatch):
+    client = tracking.open_client()
+    experiment = tracking.experiment_of(client, "tiny")
+    client.create_run(experiment, 1000_000, {tracking.RUN_TAG: "run-1", "kind": "training"}, "a run")
+    mirror().push(entries(1))
+    (run,) = trainings(client)
+    assert run.data.params == {"gamma": "5"}
+
+
 def test_a_run_that_was_made_anew_does_not_mix_with_the_earlier_attempt(store):
     mirror().push(entries(2))
     anew = mirror()

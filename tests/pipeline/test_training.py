@@ -12,7 +12,7 @@ import torch
 import yaml
 from accelerate.state import AcceleratorState
 
-from pipeline import training
+from pipeline import mirror, training
 from pipeline.campaign import Campaign
 from pipeline.declaration import Experiment
 from pipeline.device import open_device
@@ -63,6 +63,11 @@ def epochs(made, label):
     entries = read(made.run_folder(made.run(label, 0)) / "record.jsonl")
     times = ("images_per_second", "waiting_for_data")
     return [{k: v for k, v in e["metrics"].items() if k not in times} for e in entries if e["event"] == "epoch"]
+
+
+def in_mlflow(made, run):
+    client = mirror.open_client()
+    return client.search_runs([mirror.experiment_of(client, "tiny")], f"tags.`{mirror.RUN_TAG}` = '{run.id}'")
 
 
 def test_losses_are_the_golden_ones():
@@ -169,15 +174,19 @@ def test_what_is_lost_is_named_with_its_step_and_layer(monkeypatch, watch, weigh
                 self.backbone.get_parameter(weight)[0, 0] = float("inf")
         step(self, *batch)
 
-    def opened_as(self, *given, watch=watch, **more):
-        opened(self, *given, watch=watch, **more)
+    def opened_as(self, *given):
+        opened(self, *given[:4], watch if given[4] is None else given[4])
 
     monkeypatch.setattr(training.Trainer, "step", damaged)
     monkeypatch.setattr(training.Trainer, "__init__", opened_as)
     with pytest.raises(UserError, match=fault):
         train(made, run)
     assert seen.count((1, 2)) == (1 if watch else 2) and seen.count((0, 2)) == 1
-    assert "step 3" in json.loads((made.run_folder(run) / "failed.json").read_text())["reason"]
+    reason = json.loads((made.run_folder(run) / "failed.json").read_text())["reason"]
+    last = json.loads((made.weights_folder(run) / "record.jsonl").read_text().splitlines()[-1])
+    assert "step 3" in reason and (last["event"], last["reason"]) == ("failed", reason)
+    (tracked,) = in_mlflow(made, run)
+    assert tracked.info.status == "FAILED" and tracked.data.tags["failed"] == reason
 
 
 def test_a_lost_record_comes_back_from_the_checkpoint():
@@ -252,7 +261,7 @@ def test_a_record_says_what_an_at_snn_run_must_say():
     metrics = entries[3]["metrics"]
     assert set(metrics) == {
         "train_loss", "train_ponder", "learning_rate", "images_per_second", "waiting_for_data", "heldout_accuracy",
-        "test_accuracy", "average_tokens",
+        "test_accuracy", "average_tokens", "warnings",
         "tokens_by_block", "merged_by_block", "halted_by_block",
     }  # fmt: skip
     assert metrics["merged_by_block"] == [5 / 64, 10 / 64]
