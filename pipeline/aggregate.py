@@ -1,12 +1,13 @@
 """Stage 4: records and evaluations into MLflow, and from there into the tables.  python -m pipeline.aggregate --scale smoke
 
 MLflow is filled from the records first, then read; a number that differs from its record is refused. Tables carry our
-ids, so they are the same bytes everywhere; MLflow's own ids stand in links.csv.
+ids, so they are the same bytes everywhere; MLflow's own ids stand in results/<scale>/links.csv.
 """
 
 import argparse
 import json
 import os
+import shutil
 
 import pandas as pd
 
@@ -35,24 +36,31 @@ def aggregate(campaign: Campaign) -> pd.DataFrame:
         raise mirror.unreachable(error) from error
     check_against_records(campaign, found)
     read = readings(campaign, found.set_index("id")["metrics"])
-    table = table1(campaign, read)
-    texts = {
-        "readings.csv": csv(read),
-        "table1.csv": csv(table),
-        "table1.md": f"{render.markdown(table)}\n\n{render.note(campaign)}\n",
-        "table1.tex": render.latex(table),
-        "table1.html": render.html(table, evaluation_files(campaign), "../"),
+    table = table1(campaign, read, {e.id: tracking.evaluation_entries(campaign, e)[-1]["warnings"] for e in campaign.evaluations})
+    texts = table_texts(campaign, read, table) | {
         "savings.csv": csv(savings(campaign, read)),
         "energy.csv": csv(energy(campaign)),
         "curves.csv": csv(curves(campaign)),
         "metrics.json": json.dumps(headline(table), indent=1, ensure_ascii=False) + "\n",
-        "links.csv": csv(found[["kind", "id", "mlflow_run"]]),
     }
     assert texts.keys() == set(TABLES)
     for name, text in texts.items():
         records.replace(campaign.folder / "tables" / name, text)
+    records.replace(campaign.links, csv(found[["kind", "id", "mlflow_run"]]))
+    shutil.rmtree(campaign.folder / "partial", ignore_errors=True)  # what pipeline.partial left
     mark_made(campaign, "tables")
     return table
+
+
+def table_texts(campaign: Campaign, read: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
+    """Table 1 and the readings that it is made from, by the names of their files."""
+    return {
+        "readings.csv": csv(read),
+        "table1.csv": csv(table),
+        "table1.md": render.markdown(table, render.note(campaign)),
+        "table1.tex": render.latex(table),
+        "table1.html": render.html(table, evaluation_files(campaign), "../"),
+    }
 
 
 def csv(table: pd.DataFrame) -> str:
@@ -69,17 +77,23 @@ def require(campaign: Campaign) -> None:
 def check_weights(campaign: Campaign) -> None:
     """Each evaluation is of the weights that its run has now."""
     for run in campaign.measured_runs:
-        done = records.read_json(campaign.run_folder(run) / "done.json", "weights_sha256", "best_on_test")
-        if tracking.results_of(campaign, run)["weights_sha256"] != done["weights_sha256"]:
-            raise UserError(
-                f"{campaign.results_file(run)} was measured with other weights than run {run.id} has now: delete it, and it is measured again"
-            )
+        if differ := weights_differ(campaign, run):
+            raise UserError(differ)
+
+
+def weights_differ(campaign: Campaign, run: Run) -> str:
+    """In words, that a run's evaluations are not of the weights that it has now; nothing where they are."""
+    done = records.read_json(campaign.run_folder(run) / "done.json", "weights_sha256", "best_on_test")
+    if tracking.results_of(campaign, run)["weights_sha256"] == done["weights_sha256"]:
+        return ""
+    file = campaign.results_file(run)
+    return f"{file} was measured with other weights than run {run.id} has now: delete it, and it is measured again"
 
 
 def tracked(campaign: Campaign) -> pd.DataFrame:
     """What MLflow says of this campaign's runs and evaluations: one row each, with the last value of each metric."""
     client = mirror.open_client()
-    wanted = {run.id: ("training", mirror.started_at(record_of(campaign, run))) for run in campaign.runs}
+    wanted = {run.id: ("training", mirror.started_at(tracking.record_of(campaign, run))) for run in campaign.runs}
     for evaluation in campaign.evaluations:
         wanted[evaluation.id] = ("evaluation", mirror.started_at(tracking.evaluation_entries(campaign, evaluation)))
     experiment, rows, token = mirror.experiment_of(client, campaign.experiment.scale), [], None
@@ -106,12 +120,8 @@ def check_against_records(campaign: Campaign, found: pd.DataFrame) -> None:
         compare(run.id, mirror.flatten(epochs_of(campaign, run)[-1]["metrics"]), metrics)
 
 
-def record_of(campaign: Campaign, run: Run) -> list[dict]:
-    return records.read(campaign.run_folder(run) / "record.jsonl")
-
-
 def epochs_of(campaign: Campaign, run: Run) -> list[dict]:
-    return [entry for entry in record_of(campaign, run) if entry["event"] == "epoch"]
+    return [entry for entry in tracking.record_of(campaign, run) if entry["event"] == "epoch"]
 
 
 def compare(our_id: str, recorded: dict[str, float], metrics: pd.Series) -> None:
@@ -177,7 +187,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pipeline.aggregate", description=__doc__)
     common_arguments(parser)
     options = parser.parse_args()
-    print(render.markdown(aggregate(open_campaign(options.scale, options.data))))
+    campaign = open_campaign(options.scale, options.data)
+    print(render.markdown(aggregate(campaign), render.note(campaign)))
 
 
 if __name__ == "__main__":

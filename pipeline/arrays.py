@@ -12,8 +12,11 @@ def save_arrays(path: Path, arrays: dict[str, dict[str, np.ndarray]]) -> None:
     """Write all or nothing; an array's key is <evaluation>/<name>."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{os.getpid()}.{path.name}")
-    np.savez_compressed(partial, **{f"{name}/{key}": value for name, kept in arrays.items() for key, value in kept.items()})
-    os.replace(partial, path)
+    try:
+        np.savez_compressed(partial, **{f"{name}/{key}": value for name, kept in arrays.items() for key, value in kept.items()})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_arrays(path: Path, evaluation: str, *wanted: str) -> dict[str, np.ndarray]:

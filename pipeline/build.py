@@ -4,9 +4,12 @@ import importlib
 
 import torch
 
+from pipeline.campaign import Campaign
+from pipeline.checkpoint import load_weights
 from pipeline.discovery import discovered, method, method_options
 from pipeline.identity import BACKBONES, Run
 from pipeline.randomness import seed_everything
+from pipeline.record import read_json
 
 
 def backbone_for(run: Run, timesteps: int | None = None) -> torch.nn.Module:
@@ -17,6 +20,13 @@ def backbone_for(run: Run, timesteps: int | None = None) -> torch.nn.Module:
     name = network.pop("backbone")
     backbone = getattr(importlib.import_module(f"models.{name}"), BACKBONES[name])
     return backbone(**network, classes=module.CLASS_COUNT, image_size=module.IMAGE_SIZE)
+
+
+def load_trained(campaign: Campaign, run: Run, backbone: torch.nn.Module) -> None:
+    """The final weights of a run. Raises UserError where there are none, or others than it ended with."""
+    path, done = campaign.weights_folder(run) / "final.safetensors", campaign.run_folder(run) / "done.json"
+    digest = read_json(done, "weights_sha256")["weights_sha256"] if path.exists() and done.exists() else None
+    load_weights(path, backbone, run.id, digest)
 
 
 def network_for(name: str, options: dict, backbone: torch.nn.Module) -> torch.nn.Module:

@@ -17,7 +17,7 @@ from pipeline.identity import Data, Evaluation, Run, digest
 from pipeline.scale import load
 
 CONFIG_KEYS = ("scale", "data")
-STAGES = ("prepare", "train", "evaluate", "aggregate", "figure", "claims", "report", "bench")
+STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
 RESULTS = Path("results")
 FIGURE_KINDS = ("svg", "pdf", "json")  # a figure's files: two pictures, and the numbers that are drawn
 TABLES = (
@@ -30,7 +30,6 @@ TABLES = (
     "energy.csv",
     "curves.csv",
     "metrics.json",
-    "links.csv",
 )
 
 
@@ -41,6 +40,7 @@ class Campaign:
         self.experiment = experiment
         self.data_folder = Path(data).expanduser().resolve() if data else None
         self.folder = RESULTS / experiment.scale
+        self.missing: dict[str, str] = {}  # why, by a run's id: pipeline.partial; a whole campaign lacks none
         self._data: dict[str, Data] = {}
         self._runs: dict[tuple[str, int], Run] = {}
 
@@ -159,7 +159,12 @@ class Campaign:
         return [*map(str, files), *self.tables()]
 
     def tables(self) -> list[str]:
-        return [str(self.folder / "tables" / name) for name in TABLES]
+        return [*(str(self.folder / "tables" / name) for name in TABLES), str(self.links)]
+
+    @property
+    def links(self) -> Path:
+        """Our ids and MLflow's, which are others in each store."""
+        return self.folder / "links.csv"
 
     def prepared(self) -> list[str]:
         """Every data set of the declaration, ready for training."""

@@ -3,6 +3,8 @@
 import io
 from pathlib import Path
 
+from pipeline.record import replace
+
 # Okabe and Ito's, but their yellow, which is too pale for a line, and a grey
 BLACK, GREY, ORANGE, SKY = "#000000", "#7F7F7F", "#E69F00", "#56B4E9"
 GREEN, BLUE, RED, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
@@ -96,7 +98,8 @@ def svg(figure) -> bytes:
 
 def save(figure, stem: Path) -> None:
     """<stem>.svg and <stem>.pdf, the same bytes whenever the same is drawn; the figure is closed."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".svg").write_bytes(svg(figure))
-    figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    replace(stem.with_suffix(".svg"), svg(figure))
+    printed = io.BytesIO()
+    figure.savefig(printed, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    replace(stem.with_suffix(".pdf"), printed.getvalue())
     pyplot().close(figure)

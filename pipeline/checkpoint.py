@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.sources import sha256
 
 
 @dataclass
@@ -115,16 +116,24 @@ def put_back(content: dict, path: Path, run_id: str, model, optimizer, scaler) -
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], run_id: str) -> None:
+    """All or nothing. Raises OSError where they can't be written."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, partial, metadata={"run": run_id})
-    os.replace(partial, path)
+    try:
+        save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, partial, metadata={"run": run_id})
+        os.replace(partial, path)
+    except SafetensorError as error:  # it has its own for a full disk
+        raise OSError(f"{path} can't be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def load_weights(path: Path, model: torch.nn.Module, run_id: str) -> None:
-    """Final weights into a backbone. Raises UserError where they belong to another run or network."""
+def load_weights(path: Path, model: torch.nn.Module, run_id: str, digest: str | None = None) -> None:
+    """Final weights into a backbone. Raises UserError where they belong to another run or network, or have not the sha256."""
     remedy = "delete it, and its run makes it again"
     if not path.exists():
         raise UserError(f"{path} is missing: run {run_id} is not trained yet, train it first")
+    if digest is not None and sha256(path) != digest:
+        raise UserError(f"weights {path} are not those that run {run_id} ended with (another sha256): {remedy}")
     try:
         with safe_open(path, "pt") as file:
             owner = (file.metadata() or {}).get("run")

@@ -14,7 +14,7 @@ from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered, probe_settings
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Run
-from pipeline.record import read_json, replace_json
+from pipeline.record import read_json, replace_sealed
 
 COMPARED = 0.02  # share of the batches of test images that are computed in float32 too, at least one batch
 
@@ -51,7 +51,7 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
     content = {"run": run.id, "weights_sha256": trained["weights_sha256"], "precision": trained["precision"]}
     content |= {"device": describe_device(accelerator), "kernels": kernels.describe(), "data": data.meta, "evaluations": results}
     save_arrays(campaign.arrays_file(run), arrays)
-    replace_json(campaign.results_file(run), content)
+    replace_sealed(campaign.results_file(run), content)
     return content
 
 

@@ -1,5 +1,6 @@
 """A run's record: one JSON object a line, appended while it trains. It comes first; MLflow mirrors it."""
 
+import hashlib
 import json
 import os
 import time
@@ -64,15 +65,35 @@ def read_json(path: Path, *keys: str) -> dict:
     return content
 
 
-def replace(path: Path, text: str) -> None:
+def read_sealed(path: Path, *keys: str) -> dict:
+    """A JSON file that `replace_sealed` wrote. Raises UserError where another number stands in it than was written."""
+    content = read_json(path, "sha256", *keys)
+    if content.pop("sha256") != seal(content):
+        raise UserError(f"{path} is damaged (its checksum is of other numbers): delete it, and it is made again")
+    return content
+
+
+def replace_sealed(path: Path, content: dict) -> None:
+    """`replace_json`, with a checksum of the content among it."""
+    replace_json(path, {"sha256": seal(content)} | content)
+
+
+def seal(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def replace(path: Path, content: str | bytes) -> None:
     """Write a whole file or nothing: beside its place, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def replace_json(path: Path, content) -> None:

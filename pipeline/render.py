@@ -33,7 +33,7 @@ NOTE = (
     "epoch that is best on the test set, as the published trainer keeps it, which favours it. Every method but STATIC is trained on "
     "from STATIC's weights; STATIC, retrained, has had as much training as they. Paper: Kang et al., Table 1; * re-run by its "
     "authors, ‡ quoted there from other papers. Gap: ours minus the paper's in points, and in standard deviations of ours; blank "
-    "where data, network, recipe or scale are not the paper's. Scale: {scale}, {about}."
+    "where data, network, recipe or scale are not the paper's. §: doubtful, for a reason that is given. Scale: {scale}, {about}."
 )
 MARKS = {"rerun": "*", "quoted": "‡", "own": ""}
 
@@ -54,7 +54,8 @@ def cells_of(row) -> dict[str, str]:
         dagger = "†" if row.dagger == "yes" else ""
         spread = "" if pd.isna(row.accuracy_std) else f" ± {row.accuracy_std:.2f}"
         shown |= {"tokens": f"×{row.avg_tokens:.4g}", "timesteps": f"{row.timesteps:.4g}{dagger}", "n": f"{row.n:.0f}"}
-        shown |= {"accuracy": f"{row.accuracy_mean:.2f}{spread}", "best": text("{:.2f}", row.best_on_test_mean)}
+        doubt = " §" if remarks_of(row) else ""
+        shown |= {"accuracy": f"{row.accuracy_mean:.2f}{spread}{doubt}", "best": text("{:.2f}", row.best_on_test_mean)}
     shown |= {"paper_tokens": text("×{:.4g}", row.paper_avg_tokens), "paper_timesteps": text("{:.4g}", row.paper_timesteps)}
     shown["paper_accuracy"] = text("{:.2f}", row.paper_accuracy) + MARKS.get(row.paper_origin, "")
     deviations = "" if pd.isna(row.gap_in_std) else f" ({row.gap_in_std:+.1f} σ)"
@@ -66,14 +67,26 @@ def text(pattern: str, value: float | None) -> str:
     return "" if pd.isna(value) else pattern.format(value)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A GitHub table, with the origin and the runs of each row."""
+def remarks_of(row) -> str:
+    """What makes a row doubtful; a table that was read again has no text where there is none."""
+    return row.remarks if isinstance(row.remarks, str) else ""
+
+
+def remarks(table: pd.DataFrame) -> list[str]:
+    """Each row that is doubtful, and why."""
+    found = [(row, remarks_of(row)) for row in table.itertuples()]
+    return [f"{row.dataset}, {row.architecture}, {row.method}, T = {row.timesteps:.4g}: {text}" for row, text in found if text]
+
+
+def markdown(table: pd.DataFrame, note: str) -> str:
+    """A GitHub table, with the origin and the runs of each row, and below it what is doubtful and the note."""
     seen = cells(table)
     lines = ["| " + " | ".join([*(HEADINGS[key] for key in seen), "origin", "runs"]) + " |"]
     lines.append("|" + "---|" * (len(seen.columns) + 2))
     for shown, row in zip(seen.itertuples(index=False), table.itertuples()):
         lines.append("| " + " | ".join([*shown, origin_of(row), "" if pd.isna(row.n) else row.run_ids]) + " |")
-    return "\n".join(lines)
+    lines += ["", *(f"- § {text}" for text in remarks(table))]
+    return "\n".join([*lines, *([""] if remarks(table) else []), note]) + "\n"
 
 
 def origin_of(row) -> str:
@@ -87,7 +100,7 @@ def latex(table: pd.DataFrame) -> str:
     """A booktabs table; signs that plain LaTeX lacks become mathematics."""
     shown = cells(table).rename(columns=HEADINGS)
     plain = shown.to_latex(index=False, escape=True, column_format="lll" + "r" * (len(shown.columns) - len(WORDS)))
-    signs = {"×": r"$\times$", "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "σ": r"$\sigma$"}
+    signs = {"×": r"$\times$", "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"\S", "σ": r"$\sigma$"}
     signs |= {"γ": r"$\gamma$", "α": r"$\alpha$", "β": r"$\beta$", "ε": r"$\epsilon$", "δ": r"$\delta$", "λ": r"$\lambda$"}
     signs["\\textasciicircum e"] = "$^e$"
     for sign, command in signs.items():
@@ -150,7 +163,11 @@ def html(table: pd.DataFrame, links: dict[str, str], root: str) -> str:
         {"key": key, "side": SIDES.get(key, "") if compared else "", "name": HEADINGS[key].removeprefix("paper: ")}
         for key in seen
     ]
-    return environment().get_template("table1.html.j2").render(groups=groups, headings=headings, words=WORDS, root=root)
+    return (
+        environment()
+        .get_template("table1.html.j2")
+        .render(groups=groups, headings=headings, words=WORDS, root=root, remarks=remarks(table))
+    )
 
 
 def gap_class(deviations: float | None) -> str:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from pipeline import record as records
 from pipeline import render, shown, tracking, training_curves
-from pipeline.aggregate import epochs_of, evaluation_files, record_of
+from pipeline.aggregate import epochs_of, evaluation_files
 from pipeline.campaign import FIGURE_KINDS, Campaign, common_arguments, open_campaign
 from pipeline.canvas import MODULES
 from pipeline.discovery import discovered
@@ -91,7 +91,7 @@ def run_facts(campaign: Campaign) -> list[dict]:
     links, found = evaluation_files(campaign), []
     for run in campaign.runs:
         done = records.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds")
-        made = record_of(campaign, run)[0]["provenance"]
+        made = tracking.record_of(campaign, run)[0]["provenance"]
         last = epochs_of(campaign, run)[-1]["metrics"]
         found.append({"run": run, "done": done, "made": made, "last": last, "results": links.get(run.id)})
     return found

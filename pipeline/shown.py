@@ -84,7 +84,7 @@ def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict
     """The numbers that an evaluation or a probe left, those of `wanted` among them."""
     path = campaign.results_file(evaluation.run)
     try:
-        metrics = records.read_json(path, "evaluations")["evaluations"][evaluation.name]["metrics"]
+        metrics = records.read_sealed(path, "evaluations")["evaluations"][evaluation.name]["metrics"]
         return metrics if not wanted else {key: metrics[key] for key in wanted}
     except (UserError, KeyError, TypeError) as error:
         lacks = f"{path} lacks {', '.join(wanted) or 'the numbers'} of {evaluation.name}"

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.build import backbone_for, network_for
-from pipeline.checkpoint import load_weights
+from pipeline.build import backbone_for, load_trained, network_for
 from pipeline.identity import Evaluation
 from pipeline.inputs import evaluation_batches
 from pipeline.measure import Measurement, measure
@@ -30,7 +29,7 @@ class Subject:
     @classmethod
     def open(cls, campaign, evaluation: Evaluation, data: Prepared, accelerator) -> "Subject":
         backbone = backbone_for(evaluation.run, evaluation.timesteps)
-        load_weights(campaign.weights_folder(evaluation.run) / "final.safetensors", backbone, evaluation.run.id)
+        load_trained(campaign, evaluation.run, backbone)
         dtype = torch.float64 if evaluation.run.precision == "float64" else torch.float32
         backbone.to(accelerator.device, dtype).eval()
         return cls(evaluation, backbone, data, accelerator.device, dtype, accelerator.autocast)

@@ -4,11 +4,14 @@ Ours is the last epoch's accuracy, mean and sample standard deviation over seeds
 training. The gap to the paper is left blank unless data set, network, recipe and scale are the paper's.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pandas as pd
 
 import baselines
 from pipeline.campaign import Campaign
-from pipeline.declaration import Row
+from pipeline.declaration import Row, inherited
 from pipeline.discovery import discovered, method, method_options
 from pipeline.readings import of_row
 from pipeline.scale import ROOT
@@ -41,13 +44,17 @@ COLUMNS = (
     "evaluation",
     "exit",
     "run_ids",
+    "remarks",
 )
 
 
-def table1(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
-    """One line per row: the paper's in its order, each with ours beside it where there is one, then ours that it lacks."""
+def table1(campaign: Campaign, readings: pd.DataFrame, warnings: Mapping[str, list[str]] = MappingProxyType({})) -> pd.DataFrame:
+    """One line per row: the paper's in its order, each with ours beside it where there is one, then ours that it lacks.
+
+    `remarks` has what makes a row's numbers doubtful: the `warnings` of its evaluations, by their id, and the seeds that it lacks.
+    """
     paper = paper_rows()
-    ours = [measured_row(campaign, row, readings) for row in campaign.experiment.table1]
+    ours = [measured_row(campaign, row, own, warnings) for row in campaign.experiment.table1 if len(own := of_row(readings, row))]
     lines = []
     for name in dict.fromkeys(line["key"][0] for line in ours):
         mine = [line for line in ours if line["key"][0] == name]
@@ -75,9 +82,12 @@ def key_of(dataset: str, method: str, gamma: float | None, timesteps: float, ear
     return (dataset, method, None if pd.isna(gamma) else int(gamma), "exit" if early else int(timesteps))
 
 
-def measured_row(campaign: Campaign, row: Row, readings: pd.DataFrame) -> dict:
+def measured_row(campaign: Campaign, row: Row, own: pd.DataFrame, warnings: Mapping[str, list[str]]) -> dict:
     """A declared row: its reading of every seed, summarised."""
-    own = of_row(readings, row)
+    remarks = [f"seed {r.seed}: {text}" for r in own.itertuples() for text in warnings.get(r.evaluation_id, [])]
+    label = campaign.experiment.evaluations[row.evaluation].run
+    seeds = inherited(campaign.experiment, label, "seeds")
+    remarks += [f"seed {seed} is missing: {why}" for seed in seeds if (why := campaign.missing.get(campaign.run(label, seed).id))]
     first = own.iloc[0]
     comparable = campaign.experiment.scale == PAPER_SCALE and bool(first.papers_setting)
     return {
@@ -99,6 +109,7 @@ def measured_row(campaign: Campaign, row: Row, readings: pd.DataFrame) -> dict:
         "evaluation": row.evaluation,
         "exit": row.exit or "",
         "run_ids": " ".join(own.run),
+        "remarks": "; ".join(remarks),
     }
 
 

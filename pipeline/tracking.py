@@ -14,6 +14,7 @@ from pipeline.discovery import discovered, method, method_options
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import BACKBONES, Evaluation, Run
 from pipeline.mirror import Mirror, campaign_run, experiment_of, flatten, open_client, unreachable
+from pipeline.sources import sha256
 
 VIEWS_SINCE = 1_790_000_000_000  # a date that MLflow asks for, in milliseconds; always the same
 # Columns of the views that MLflow's pages offer, by the kind of run that they show
@@ -89,7 +90,18 @@ def dataset(run: Run) -> dict:
 
 def results_of(campaign: Campaign, run: Run) -> dict:
     """The results file of a run's evaluations."""
-    return records.read_json(campaign.results_file(run), "weights_sha256", "evaluations")
+    return records.read_sealed(campaign.results_file(run), "weights_sha256", "evaluations")
+
+
+def record_of(campaign: Campaign, run: Run) -> list[dict]:
+    """A run's record. Raises UserError where it is not the one that the run ended with."""
+    path, done = (campaign.run_folder(run) / name for name in ("record.jsonl", "done.json"))
+    entries = records.read(path)
+    if done.exists() and records.read_json(done, "record_sha256")["record_sha256"] != sha256(path):
+        raise UserError(
+            f"{path} is not the record that run {run.id} ended with: delete it, and it is restored from the checkpoint"
+        )
+    return entries
 
 
 def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]:
@@ -112,7 +124,7 @@ def fill(campaign: Campaign) -> int:
     for run in campaign.runs:
         path = campaign.run_folder(run) / "record.jsonl"
         if path.exists():
-            entries = records.read(path)
+            entries = record_of(campaign, run)
             bring_up_to_date(run_mirror(campaign, run, entries[0]), entries)
             count += 1
     for evaluation in campaign.evaluations:

@@ -11,9 +11,9 @@ from tqdm import tqdm
 from models import kernels
 from pipeline import degenerate, provenance
 from pipeline.augment import TrainingBatches
-from pipeline.build import backbone_for, network_for
+from pipeline.build import backbone_for, load_trained, network_for
 from pipeline.campaign import Campaign
-from pipeline.checkpoint import load_weights, restore_checkpoint, save_checkpoint
+from pipeline.checkpoint import restore_checkpoint, save_checkpoint
 from pipeline.device import describe_device, open_device
 from pipeline.discovery import method, method_options
 from pipeline.errors import UserError
@@ -56,7 +56,7 @@ class Trainer:
             )
         self.backbone = backbone_for(run)
         if run.parent:
-            load_weights(campaign.weights_folder(run.parent) / "final.safetensors", self.backbone, run.parent.id)
+            load_trained(campaign, run.parent, self.backbone)
         self.backbone.to(self.accelerator.device, self.dtype)
         self.network = network_for(run.method, run.options, self.backbone)
         self.optimizer = optimizer_for(self.network, run.recipe)

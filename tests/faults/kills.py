@@ -86,7 +86,7 @@ class Campaign:
         """All its numbers, without clocks: files by their bytes, records and evaluations by what they say."""
         results, told = self.folder / "results/tiny", {}
         for pattern in ("weights/*/final.safetensors", "figures/*.svg", "figures/*.json", "tables/*.csv"):
-            told |= {str(p.relative_to(results)): p.read_bytes() for p in results.glob(pattern) if p.name != "links.csv"}
+            told |= {str(p.relative_to(results)): p.read_bytes() for p in results.glob(pattern)}
         for path in results.glob("evals/*.json"):
             told[str(path.relative_to(results))] = timeless(json.loads(path.read_text()))
         for path in results.glob("runs/*/record.jsonl"):

@@ -132,11 +132,31 @@ def test_every_cell_says_how_it_came_to_be(made):
 
 def test_the_table_reads_the_same_in_every_format(made):
     _, _, table = made()
-    markdown, latex = render.markdown(table), render.latex(table)
+    markdown, latex = render.markdown(table, "NOTE"), render.latex(table)
     page = render.html(table, {run: f"evals/{run}.json" for ids in table.run_ids.dropna() for run in ids.split()}, "../")
-    assert markdown.count("\n") == len(table) + 1 and latex.count(r"\\") == len(table) + 1 and page.count("<tr") == len(table) + 1
+    assert markdown.count("\n|") == len(table) + 1 and markdown.endswith("\n\nNOTE\n") and "§" not in markdown + latex + page
+    assert latex.count(r"\\") == len(table) + 1 and page.count("<tr") == len(table) + 1
     assert latex.isascii() and "AT-SNN$^e$ ($\\gamma$ = 5)" in latex and "92.92$^\\ddagger$" in latex
     assert page.count("record.jsonl") == 3 * table.n.notna().sum()
+
+
+def test_what_is_doubtful_or_missing_is_marked_in_every_format(made):
+    campaign, read, _ = made()
+    first, second = (e for e in campaign.named("cifar10_static")[:2])
+    read = read[read.run != first.run.id]
+    campaign.missing = {first.run.id: "it failed: the loss is nan"}
+    table = table1(campaign, read, {second.id: ["blocks.2.attention never spikes"]})
+    (row,) = [row for row in table.itertuples() if row.evaluation == "cifar10_static" and row.timesteps == 4]
+    assert row.n == len(campaign.named("cifar10_static")) - 1
+    said = (
+        f"seed {second.run.seed}: blocks.2.attention never spikes; seed {first.run.seed} is missing: it failed: the loss is nan"
+    )
+    assert row.remarks == said
+    markdown, latex = render.markdown(table, "NOTE"), render.latex(table)
+    page = render.html(table, {run: "e.json" for ids in table.run_ids.dropna() for run in ids.split()}, "../")
+    shown = f"{row.accuracy_mean:.2f} ± {row.accuracy_std:.2f} §"
+    assert shown in markdown and shown in page and r"\S" in latex
+    assert said in markdown and said in page
 
 
 def test_tokens_saved_are_the_abstracts_way_of_counting(made):
