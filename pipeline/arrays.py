@@ -1,22 +1,17 @@
 """The arrays of a run's evaluations, one file for all of them: what figures are drawn from and numbers computed again."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.record import written
 
 
 def save_arrays(path: Path, arrays: dict[str, dict[str, np.ndarray]]) -> None:
     """Write all or nothing; an array's key is <evaluation>/<name>."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        np.savez_compressed(partial, **{f"{name}/{key}": value for name, kept in arrays.items() for key, value in kept.items()})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written(path) as file:
+        np.savez_compressed(file, **{f"{name}/{key}": value for name, kept in arrays.items() for key, value in kept.items()})
 
 
 def read_arrays(path: Path, evaluation: str, *wanted: str) -> dict[str, np.ndarray]:

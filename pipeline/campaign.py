@@ -206,8 +206,8 @@ class Campaign:
 
     def shown(self) -> list[str]:
         """What the report shows."""
-        speed = self.folder / "bench" / "index.html"  # measured where it was asked for
-        return [*self.products(), str(self.made_from("claims")), *([str(speed)] if speed.exists() else [])]
+        asked_for = (self.folder / "bench" / "index.html", RESULTS / "faults.jsonl")  # speed and faults, where they were measured
+        return [*self.products(), str(self.made_from("claims")), *(str(path) for path in asked_for if path.exists())]
 
     @property
     def stage(self) -> dict[str, str]:

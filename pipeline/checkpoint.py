@@ -2,16 +2,16 @@
 
 import hashlib
 import io
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors
 from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.record import written
 from pipeline.sources import sha256
 
 
@@ -30,24 +30,15 @@ class Position:
 def save_checkpoint(path: Path, run_id: str, position: Position, model, optimizer, scaler) -> None:
     """The state behind its own sha256, beside its place, then renamed; the checkpoint of before stays as <path>.before.
 
-    A kill at any moment leaves one of the two complete. Raises OSError where it can't be written; nothing is lost then.
+    A kill at any moment leaves one of the two complete, and so does a full disk: OSError.
     """
     content = {"run": run_id, "position": vars(position), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     content["scaler"] = scaler.state_dict() if scaler else None
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            os.replace(path, before(path))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written(path, keep=before(path)) as file:
+        file.write(hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
+        file.write(buffer.getbuffer())
 
 
 def before(path: Path) -> Path:
@@ -117,14 +108,9 @@ def put_back(content: dict, path: Path, run_id: str, model, optimizer, scaler) -
 
 def save_weights(path: Path, tensors: dict[str, Tensor], run_id: str) -> None:
     """All or nothing. Raises OSError where they can't be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, partial, metadata={"run": run_id})
-        os.replace(partial, path)
-    except SafetensorError as error:  # it has its own for a full disk
-        raise OSError(f"{path} can't be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    content = safetensors({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, metadata={"run": run_id})
+    with written(path) as file:
+        file.write(content)
 
 
 def load_weights(path: Path, model: torch.nn.Module, run_id: str, digest: str | None = None) -> None:

@@ -188,9 +188,12 @@ def flatten(metrics: dict) -> dict[str, float]:
 
 
 def unreachable(error: Exception) -> UserError:
-    reason = str(error).splitlines()[0][:200] if str(error) else ""
-    store = os.environ.get("MLFLOW_TRACKING_URI") or STORE
-    return UserError(
-        f"MLflow's store {store} can't be used ({type(error).__name__}: {reason}): start the server or unset MLFLOW_TRACKING_URI; "
-        f"a damaged {STORE} can be deleted, it is filled again from the records"
-    )
+    """What a user can do about a store that failed; nothing is lost, as it is filled from the records."""
+    reason = str(error).splitlines()[0][:120] if str(error) else ""
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    mend = f"delete {STORE} if it is damaged, it is filled again from the records"
+    if address:
+        mend = "start the server, or unset MLFLOW_TRACKING_URI"
+    elif "locked" in reason:
+        mend = "wait for the other program that uses it, or stop that"
+    return UserError(f"MLflow's store {address or STORE} can't be used ({type(error).__name__}: {reason}): {mend}")

@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import UserError
 
@@ -21,7 +24,7 @@ class Record:
     def append(self, event: str, **content) -> dict:
         entry = {"event": event, "time": round(time.time(), 3), **content}
         line = json.dumps(entry) + "\n"
-        with self.path.open("a") as file:
+        with named(self.path), self.path.open("a") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -84,16 +87,38 @@ def seal(content: dict) -> str:
 
 def replace(path: Path, content: str | bytes) -> None:
     """Write a whole file or nothing: beside its place, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with written(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def written(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end of the block, all of it or, where it can't be written, nothing.
+
+    What stood there stays as `keep`, where that is given. Raises OSError with the path.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if keep and path.exists():
+                os.replace(path, keep)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """A full disk is told without its file's name: an OSError of the block gets it."""
     try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def replace_json(path: Path, content) -> None:

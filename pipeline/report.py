@@ -13,8 +13,8 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from pipeline import faults, render, shown, tracking, training_curves
 from pipeline import record as records
-from pipeline import render, shown, tracking, training_curves
 from pipeline.aggregate import epochs_of, evaluation_files
 from pipeline.campaign import FIGURE_KINDS, Campaign, common_arguments, open_campaign
 from pipeline.canvas import MODULES
@@ -56,6 +56,7 @@ def report(campaign: Campaign) -> Path:
         "modules": [name for name in MODULES if name in set(tables["energy"].module)],
         "runs": runs,
         "facts": headline(campaign, runs),
+        "faults": faults.tried(),
         "speed": (campaign.folder / "bench" / "index.html").exists(),
         "declaration": yaml.safe_dump(
             campaign.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110

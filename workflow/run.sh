@@ -12,5 +12,7 @@ if [ -z "$ATSNN_LOCKED" ]; then
     [ $code -ne 75 ] || echo "run.sh: the graph is already being run here: wait for it, or stop it" >&2
     exit $code
 fi
+locked=$(find results data -maxdepth 2 -type d ! -writable 2>/dev/null | head -n 1)
+[ -z "$locked" ] || { echo "run.sh: $locked can't be written: change its permissions, or mount it for writing" >&2; exit 2; }
 rm -rf .snakemake/locks
 exec snakemake --cores all --workflow-profile workflow/profiles/local "$@" -- "$target"

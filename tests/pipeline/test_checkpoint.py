@@ -95,7 +95,7 @@ def test_a_kill_between_both_renames_leaves_a_whole_checkpoint(tmp_path, trained
         rename(*names)
 
     rename = os.replace
-    monkeypatch.setattr("pipeline.checkpoint.os.replace", cut)
+    monkeypatch.setattr("pipeline.record.os.replace", cut)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, "run-1", Position(step=2), *trained, None)
     assert restore_checkpoint(path, "run-1", *fresh(), None).step == 1
@@ -108,7 +108,7 @@ def test_a_full_disk_loses_no_checkpoint(tmp_path, trained, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipeline.checkpoint.os.fsync", full)
+    monkeypatch.setattr("pipeline.record.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, "run-1", Position(step=2), *trained, None)
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"], "what was written of the new one is gone"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from pipeline import render, report, training_curves
+from pipeline import faults, render, report, training_curves
 from pipeline.errors import UserError
 
 HOSTILE = """<script>alert("1")</script>"' onerror='x"""
@@ -57,7 +57,7 @@ def test_the_gaps_cell_has_its_colour_and_its_number():
     row = dict.fromkeys(("dataset", "method", "architecture"), "x") | {"avg_tokens": 1, "timesteps": 4, "dagger": "", "n": 3}
     row |= {"accuracy_mean": 77.0, "accuracy_std": 1.0, "best_on_test_mean": None, "paper_avg_tokens": 1, "paper_timesteps": 4}
     row |= {"paper_accuracy": 78.5, "paper_architecture": "x", "paper_origin": "own", "paper_source": "y", "gap": -1.5}
-    row |= {"gap_in_std": -1.5, "origin": "here", "scale": "paper", "run_ids": "a-s0-1"}
+    row |= {"gap_in_std": -1.5, "origin": "here", "remarks": "", "scale": "paper", "run_ids": "a-s0-1"}
     table = render.html(pd.DataFrame([row, row | {"gap_in_std": None}]), {"a-s0-1": "evals/a.json"}, "")
     assert '<td class="number gap within2">-1.50 (-1.5 σ)</td>' in table and '<td class="number gap">-1.50</td>' in table
     assert "<small>paper</small>" in table and 'rowspan="2"' in table
@@ -197,3 +197,57 @@ def test_training_curves_are_the_same_bytes_every_time(trained):
 def test_a_retraining_is_drawn_after_its_parent(trained):
     campaign, curves = trained
     assert [training_curves.begin(run, curves) for run in campaign.runs] == [0, 0, 2]
+
+
+def lines(*entries):
+    return "\n".join(map(json.dumps, entries)) + "\n"
+
+
+FAULT = {"event": "fault", "struck": ["train"], "how": "SIGKILL", "damaged": ""}
+
+
+def test_the_table_of_faults_is_what_their_log_says(campaign, tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "LOG", tmp_path / "faults.jsonl")
+    assert faults.tried() == [] and "Faults tried" not in page(campaign, faults=[])
+    (tmp_path / "faults.jsonl").write_text(
+        lines(
+            FAULT,
+            FAULT | {"damaged": "checkpoint.pt cut at byte 7"},
+            FAULT | {"struck": ["snakemake", "train", "train"]},
+            {"event": "compared", "differ": [], "logged_twice": ""},
+            {"event": "scenario", "fault": "two graphs", "said": HOSTILE, "differ": ["tables/table1.csv"]},
+            {"event": "not tried", "fault": "full disk", "why": "no mount"},
+        )
+    )
+    rows = faults.tried()
+    assert [(row["fault"], row["times"], row["outcome"]) for row in rows] == [
+        ("SIGKILL: snakemake and train", 1, "the same numbers"),
+        ("SIGKILL: train", 2, "the same numbers"),
+        ("with a kill: checkpoint.pt cut", 1, "the same numbers"),
+        ("full disk", 0, "not tried: no mount"),
+        ("two graphs", 1, "differs: tables/table1.csv"),
+    ]
+    shown = page(campaign, faults=rows)
+    assert "Faults tried and survived" in shown and "<script>" not in shown
+
+
+@pytest.mark.parametrize(
+    "ends, said",
+    (
+        ([], "not compared"),
+        ([{"event": "compared", "differ": ["a"], "logged_twice": ""}], "differs: a"),
+        ([{"event": "compared", "differ": [], "logged_twice": "loss"}], "differs: loss"),
+    ),
+)
+def test_kills_that_changed_something_or_were_not_compared_did_not_survive(tmp_path, monkeypatch, ends, said):
+    monkeypatch.setattr(faults, "LOG", tmp_path / "faults.jsonl")
+    (tmp_path / "faults.jsonl").write_text(lines(FAULT, *ends))
+    assert faults.tried()[0]["outcome"].startswith(said)
+
+
+@pytest.mark.parametrize("text", ("{", "3\n", '{"event": "fault"}\n', '{"event": "compared"}\n'))
+def test_a_damaged_log_of_faults_is_one_line(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(faults, "LOG", tmp_path / "faults.jsonl")
+    (tmp_path / "faults.jsonl").write_text(text)
+    with pytest.raises(UserError, match="faults.jsonl is damaged .* delete it"):
+        faults.tried()
