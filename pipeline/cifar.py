@@ -1,15 +1,14 @@
 """What CIFAR-10 and CIFAR-100 (Krizhevsky 2009) share: the python version of the archive, its batch files and counts."""
 
 import hashlib
-import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pipeline import pickles
 from pipeline.errors import UserError
-from pipeline.sources import Raw, Source, archive_members, download, remembered, sha256, unofficial
+from pipeline.sources import Raw, Source, archive_members, content_of, download, remembered, sha256, unofficial
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Cifar:
         """The sha256 of the archive, of the official one where a folder holds its files, else of the files' digests."""
         if place.is_file():
             return sha256(place)
-        contents = [(place / name).read_bytes() for name in self.batches]
+        contents = [content_of(place / name) for name in self.batches]
         if [hashlib.md5(content).hexdigest() for content in contents] == list(self.batches.values()):
             return self.archive_sha256
         return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
@@ -72,7 +71,7 @@ class Cifar:
             members = archive_members(place, [f"{self.folder}/{name}" for name in self.batches])
             contents = {name: members[f"{self.folder}/{name}"] for name in self.batches}
         else:
-            contents = {name: (place / name).read_bytes() for name in self.batches}
+            contents = {name: content_of(place / name) for name in self.batches}
         return Raw(*self.decode(contents, "train", place), *self.decode(contents, "test", place))
 
     def decode(self, contents: dict[str, bytes], split: str, place: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -90,36 +89,29 @@ class Cifar:
     def batch(self, content: bytes, count: int, where: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows of a batch file, uint8 [count, 3072], channel-major, and its labels [count]."""
         batch = unpickle(content, where)
-        try:
-            labels = np.asarray(batch.get(self.label_key, []), dtype=np.int64).reshape(-1)
-            rows = np.asarray(batch.get("data", []))
-        except (ValueError, TypeError, OverflowError) as error:
-            raise UserError(f"{where} holds no numbers ({error}): not {self.title}") from error
+        rows, labels = batch.get("data"), batch.get(self.label_key, [])
+        if not isinstance(rows, np.ndarray) or not whole_numbers(labels):
+            raise UserError(f"{where} holds no array of images, or labels that are no whole numbers: not {self.title}")
         if rows.shape != (count, 3072) or rows.dtype != np.uint8 or len(labels) != count:
             kind = self.label_key.replace("_", " ")
             raise UserError(
                 f"{where} holds {rows.shape} {rows.dtype} and {len(labels)} {kind}, not {count} images: not {self.title}"
             )
-        return rows, labels
+        return rows, np.asarray(labels, dtype=np.int64)
 
 
-class RestrictedUnpickler(pickle.Unpickler):
-    """Reads arrays and plain values, and refuses any pickle that would call something else."""
-
-    ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-    ALLOWED |= {(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")}
-
-    def find_class(self, module: str, name: str):
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it calls {module}.{name}")
-        return super().find_class(module, name)
+def whole_numbers(labels: object) -> bool:
+    """A list or an array with one axis of integers that are no larger than numpy's."""
+    if isinstance(labels, np.ndarray):
+        return labels.ndim == 1 and labels.dtype.kind in "iu"
+    return isinstance(labels, list) and all(type(label) is int and abs(label) < 2**63 for label in labels)
 
 
 def unpickle(content: bytes, where: str) -> dict:
     try:
-        value = RestrictedUnpickler(io.BytesIO(content), encoding="latin1").load()
+        value = pickles.load(content)
     except Exception as error:  # a damaged pickle can raise anything
         raise UserError(f"{where} is not a CIFAR batch file ({error}): it is damaged or something else, get it again") from error
     if not isinstance(value, dict):
-        raise UserError(f"{where} is not a CIFAR batch file: it holds no dictionary")
+        raise UserError(f"{where} is not a CIFAR batch file: it holds no dictionary, get it again")
     return value

@@ -11,7 +11,8 @@ class UserError(ValueError):
 
 
 def exit_with(error: UserError, where: str) -> NoReturn:
-    print(f"{where}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    said = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in " ".join(str(error).split()))
+    print(f"{where}: error: {said}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -66,6 +66,9 @@ def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
     kept, heldout = hold_out(raw.train_labels, classes)
     kept = limited(kept, data.train, f"{title}: datasets.{data.name}.train")
     test = limited(np.arange(len(raw.test_labels)), data.test, f"{title}: datasets.{data.name}.test")
+    mean, std = channel_statistics(raw.train_images)
+    if min(std) == 0:
+        raise UserError(f"a colour of all {title} training images is the same everywhere: that is no data set, get it again")
     splits = {"train": (raw.train_images, raw.train_labels, raw.train_masks, kept)}
     splits["heldout"] = (raw.train_images, raw.train_labels, raw.train_masks, heldout)
     splits["test"] = (raw.test_images, raw.test_labels, raw.test_masks, test)
@@ -80,7 +83,6 @@ def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
                     path = partial / f"{name}_{part}.npy"
                     np.save(path, array[chosen])
                     digests[path.name] = sha256(path)
-        mean, std = channel_statistics(raw.train_images)
         meta = {"id": data.id, "name": data.name, "title": title, "origin": data.origin, "official": data.official}
         meta |= {"source": data.fingerprint, "classes": classes, "mean": mean, "std": std}
         meta |= {"sha256": digests, "counts": {name: len(chosen) for name, (*_, chosen) in splits.items()}}
@@ -98,6 +100,8 @@ def hold_out(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     heldout = np.concatenate([order[labels[order] == c][: HELD_OUT // classes] for c in range(classes)])
     if len(heldout) != HELD_OUT:
         raise UserError(f"{len(heldout)} images could be held out of {len(labels)}, not {HELD_OUT}: too few of some class")
+    if len(labels) == HELD_OUT:
+        raise UserError(f"{HELD_OUT} training images are held out, and there are no more to train on: get the whole set")
     return order[~np.isin(order, heldout)], np.sort(heldout)
 
 

@@ -1,5 +1,6 @@
 """Files by their relative names, the same out of a folder and out of a zip archive, of which nothing is written to disk."""
 
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.sources import listed
+from pipeline.sources import content_of, listed, refuse
 
 LARGEST = 2**20  # bytes of a file that is read; a damaged or hostile archive may claim any number
+UNPACKED = 2**30  # bytes of all files of an archive together: TinyImageNet has 250 MB
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def opened(place: Path, folder: str) -> Iterator[Tree]:
     """The files below a folder, or below the folder of that name in an archive."""
     if place.is_dir():
         names = sorted(name[len(str(place)) + 1 :] for name, _ in listed(place))
-        yield Tree(place, names, lambda name: (place / name).read_bytes())
+        yield Tree(place, names, lambda name: content_of(place / name, LARGEST))
         return
     try:
         archive = zipfile.ZipFile(place)
@@ -44,16 +46,16 @@ def opened(place: Path, folder: str) -> Iterator[Tree]:
 
 
 def members(archive: zipfile.ZipFile, place: Path, prefix: str) -> dict[str, zipfile.ZipInfo]:
-    """An archive's files below a prefix. Raises UserError for names that no honest archive has."""
-    found = {}
+    """An archive's files below a prefix. Raises UserError for members that no honest archive has."""
+    found, unpacked = {}, 0
     for info in archive.infolist():
-        if info.filename.startswith(("/", "\\")) or ".." in info.filename.replace("\\", "/").split("/"):
-            raise UserError(f"{place} holds {info.filename!r}, a path out of its folder: don't use this archive")
+        kind, name = stat.S_IFMT(info.external_attr >> 16), info.filename.removeprefix(prefix)
+        refuse(place, info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR), info.filename.startswith(prefix) and name in found)
         if info.filename.startswith(prefix) and not info.is_dir():
-            name = info.filename.removeprefix(prefix)
-            if name in found:
-                raise UserError(f"{place} holds {info.filename!r} twice: don't use this archive")
             found[name] = info
+            unpacked += min(info.file_size, LARGEST)
+    if unpacked > UNPACKED:
+        raise UserError(f"{place} claims {unpacked} bytes in all, more than {UNPACKED}: don't use this archive")
     return found
 
 

@@ -8,6 +8,7 @@ be known to be the official one, so whatever was unpacked from it is a copy.
 import hashlib
 import io
 import re
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pipeline.trees import Tree, opened
 TITLE = "TinyImageNet"
 CLASS_COUNT = 200
 IMAGE_SIZE = 64
-ADDRESS = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+ADDRESS = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"
 ARCHIVE = "tiny-imagenet-200.zip"
 ARCHIVE_SHA256 = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
 FOLDER = "tiny-imagenet-200"
@@ -140,7 +141,7 @@ def images(tree: Tree, names: dict[str, int]) -> np.ndarray:
 def decode(content: bytes, where: str) -> np.ndarray:
     """A JPEG's pixels [64, 64, 3], grey ones in three equal channels."""
     try:
-        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             size = image.size
             pixels = np.asarray(image.convert("RGB")) if size == (IMAGE_SIZE, IMAGE_SIZE) else None
     except Exception as error:  # a damaged image can raise anything
