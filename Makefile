@@ -22,7 +22,7 @@ test: .venv/ready
 # Files of any content are read or refused; a small campaign whose processes are killed at random, 40 times, ends with the numbers of one that nobody disturbed
 faults: .venv/ready
 	rm -rf .faults/$(SEED) results/faults.jsonl
-	ATSNN_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/faults/test_untrusted.py
+	ATSNN_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/faults/test_untrusted*.py
 	$(BIN)/python tests/faults/kills.py --kills 40 --seed $(SEED) --folder .faults/$(SEED)/kills --log results/faults.jsonl
 	$(BIN)/python tests/faults/scenarios.py --seed $(SEED) --folder .faults/$(SEED)/scenarios --log results/faults.jsonl
 

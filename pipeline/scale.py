@@ -3,6 +3,7 @@
 A declaration that `extends` another says only what differs: its sections are merged entry by entry.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def load(scale: str, folder: Path = EXPERIMENTS) -> Experiment:
 def read(scale: str, folder: Path, heirs: tuple[str, ...] = ()) -> Any:
     """A scale's file, put over the one that it extends."""
     path = folder / f"{scale[:100]}.yaml"  # a longer name can't be a file's
-    if not path.is_file():
+    if not re.fullmatch("[a-z][a-z0-9_]*", scale) or not path.is_file():
         known = nearest(scale, (p.stem for p in folder.glob("*.yaml")))
         asking = f", which {heirs[-1]}.yaml extends," if heirs else ""
         raise UserError(f"scale {scale!r}{asking} has no declaration {path.name} in {shown(folder)}: {known}")

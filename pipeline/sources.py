@@ -133,7 +133,7 @@ def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
             content = io.BytesIO(compressed.read(LARGEST + 1))  # to its end, where the checksum is
         if content.getbuffer().nbytes > LARGEST:
             raise OSError(f"it unpacks to more than {LARGEST} bytes")
-        with tarfile.open(fileobj=content) as archive:
+        with tarfile.open(fileobj=content, mode="r:") as archive:  # not packed once more, which had no bound
             for count, member in enumerate(archive):
                 if count == MEMBERS:
                     raise OSError(f"it holds more than {MEMBERS} files")
