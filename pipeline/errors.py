@@ -1,18 +1,22 @@
 """A user's mistake is one line and exit code 2; a fault of ours keeps its traceback."""
 
 import difflib
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 
 class UserError(ValueError):
-    """Something the user can mend: says in one line what is wrong and what to do."""
+    """Something the user can mend: says in one line what is wrong and what to do, whatever texts and names it tells of."""
+
+    def __str__(self) -> str:
+        line = re.sub(r"\s*\n\s*", " ", super().__str__().strip())
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def exit_with(error: UserError, where: str) -> NoReturn:
-    said = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in " ".join(str(error).split()))
-    print(f"{where}: error: {said}", file=sys.stderr)
+    print(f"{where}: error: {error}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -69,7 +69,7 @@ def refused(call, *given) -> str:
             call(*given)
         except UserError as error:
             said = str(error)
-            assert said and "\n" not in said
+            assert said and said.isprintable()
     after = {path for path in Path.cwd().rglob("*") if path.parent.name != "fingerprints"}
     assert after - before <= {Path.cwd() / "fingerprints"}
     return said
