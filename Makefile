@@ -19,7 +19,7 @@ data bench: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-# Files of any content are read or refused; a small campaign whose processes are killed at random, 40 times, ends with the numbers of one that nobody disturbed
+# Files, data and names of any content are read or refused, and stay where they belong; a small campaign whose processes are killed at random, 40 times, ends with the numbers of one that nobody disturbed
 faults: .venv/ready
 	rm -rf .faults/$(SEED) results/faults.jsonl
 	ATSNN_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/faults/test_untrusted*.py

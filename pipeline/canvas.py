@@ -84,9 +84,9 @@ def energy_unit(most: float) -> tuple[str, float]:
 
 
 def notice(axis, text: str) -> None:
-    """Words in the place of what an axis can't show."""
+    """Words in the place of what an axis can't show, not taken for mathematics."""
     axis.set_axis_off()
-    axis.text(0.5, 0.5, text, ha="center", va="center", wrap=True, fontsize=9, transform=axis.transAxes)
+    axis.text(0.5, 0.5, text.replace("$", r"\$"), ha="center", va="center", wrap=True, fontsize=9, transform=axis.transAxes)
 
 
 def svg(figure) -> bytes:

@@ -123,7 +123,7 @@ def main() -> None:
     wanted.add_argument("--set", metavar="NAME", help="a run and its evaluations, as their file is named")
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
-    run = campaign.find_run(options.run) if options.run else campaign.find_measured(options.set)
+    run = campaign.find_run(options.run) if options.run is not None else campaign.find_measured(options.set)
     for name, result in evaluate(campaign, run)["evaluations"].items():
         told = result["metrics"]
         shown = f"probe {result['probe']}"

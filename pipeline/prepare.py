@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
     names = campaign.experiment.datasets
-    for data in [campaign.find_data(options.set)] if options.set else [campaign.data(name) for name in names]:
+    for data in [campaign.find_data(options.set)] if options.set is not None else [campaign.data(name) for name in names]:
         print(f"{prepare(campaign, data)}: {data.origin}", flush=True)
 
 
