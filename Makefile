@@ -19,10 +19,11 @@ data bench: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-# Files, data and names of any content are read or refused, and stay where they belong; a small campaign whose processes are killed at random, 40 times, ends with the numbers of one that nobody disturbed
+# Files, data and names of any content are read or refused, and stay where they belong; a tiny campaign that is killed at random, 40
+# times, and copies of it that meet full disks, lost servers and damaged files end with the numbers of one that nobody disturbed
 faults: .venv/ready
 	rm -rf .faults/$(SEED) results/faults.jsonl
-	ATSNN_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/faults/test_untrusted*.py
+	ATSNN_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/faults/test_untrusted*.py tests/faults/test_expos*.py
 	$(BIN)/python tests/faults/kills.py --kills 40 --seed $(SEED) --folder .faults/$(SEED)/kills --log results/faults.jsonl
 	$(BIN)/python tests/faults/scenarios.py --seed $(SEED) --folder .faults/$(SEED)/scenarios --log results/faults.jsonl
 
