@@ -1,9 +1,10 @@
 """Files by their relative names, the same out of a folder and out of a zip archive, of which nothing is written to disk."""
 
+import io
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.sources import content_of, listed, refuse
 
 LARGEST = 2**20  # bytes of a file that is read; a damaged or hostile archive may claim any number
+AT_ONCE = 2**25  # bytes of an archive: the list of TinyImageNet's members has half of that
 UNPACKED = 2**30  # bytes of all files of an archive together: TinyImageNet has 250 MB
 
 
@@ -36,13 +38,23 @@ def opened(place: Path, folder: str) -> Iterator[Tree]:
         names = sorted(name[len(str(place)) + 1 :] for name, _ in listed(place))
         yield Tree(place, names, lambda name: content_of(place / name, LARGEST))
         return
-    try:
-        archive = zipfile.ZipFile(place)
-    except Exception as error:  # a damaged archive can raise anything
-        raise UserError(f"{place} can't be read ({error}): it is damaged or truncated, get it again") from error
-    with archive:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(Bounded(io.FileIO(place)))
+            archive = stack.enter_context(zipfile.ZipFile(file))
+        except Exception as error:  # a damaged archive can raise anything
+            raise UserError(f"{place} can't be read ({error}): it is damaged or truncated, get it again") from error
         found = members(archive, place, f"{folder}/")
         yield Tree(place, sorted(found), lambda name: member(archive, found[name], place))
+
+
+class Bounded(io.BufferedReader):
+    """A file of which no large part is read at once: an archive's list of members, each of which takes ten times its bytes."""
+
+    def read(self, size: int = -1) -> bytes:
+        if size > AT_ONCE:
+            raise OSError(f"it lists more members than have place in {AT_ONCE} bytes")
+        return super().read(size)
 
 
 def members(archive: zipfile.ZipFile, place: Path, prefix: str) -> dict[str, zipfile.ZipInfo]:

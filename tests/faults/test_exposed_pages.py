@@ -71,15 +71,15 @@ def page(text):
     figure = dict.fromkeys(("name", "title", "caption", "definition", "made"), text) | {"picture": report.picture(SVG)}
     figure |= {"groups": {text: [{"run": run, "file": text}]}, "files": [(text, text)]}
     joules = {"timesteps": 1, "modules": {text: 1.0}, "share": 1.0, "nonzero_mean": 1.0, "nonzero_std": 1.0, "dataset": text}
-    content = {
-        "experiment": SimpleNamespace(scale=text, about=text), "note": text, "declaration": text, "facts": {text: text},
-        "table1": render.Markup("<table></table>"), "gaps": True, "savings": [filled(SAVED, text)] * 2, "paper_savings": True,
-        "claims": [[claim | {"n": text, "link": text, "shown": text}]], "verdicts": report.VERDICTS, "curves": report.picture(SVG),
-        "figures": [figure, figure | {"missing": text}], "evaluations": [measured], "modules": [text], "speed": True,
-        "blocks": [shown | {"seeds": [shown], "shares": dict.fromkeys(report.SHARES.values(), [0.5]), "retrained_options": False}],
-        "energy": [shown | joules | {"count_mean": 1.0, "mac_mean": 1.0, "n": 1}] * 2,
-        "runs": [{"run": run, "made": made, "done": {"epochs": text, "seconds": 3}, "last": {"images_per_second": 9.0}, "results": text}],
-    }  # fmt: skip
+    cut = shown | {"seeds": [shown], "shares": dict.fromkeys(report.SHARES.values(), [0.5]), "retrained_options": False}
+    ended = {"done": {"epochs": text, "seconds": 3}, "last": {"images_per_second": 9.0}, "results": text}
+    content = dict.fromkeys(("note", "declaration"), text) | {"gaps": True, "paper_savings": True, "speed": True}
+    content |= {"experiment": SimpleNamespace(scale=text, about=text), "facts": {text: text}, "modules": [text]}
+    content |= {"table1": render.Markup("<table></table>"), "savings": [filled(SAVED, text)] * 2, "verdicts": report.VERDICTS}
+    content |= {"claims": [[claim | {"n": text, "link": text, "shown": text}]], "curves": report.picture(SVG)}
+    content |= {"figures": [figure, figure | {"missing": text}], "evaluations": [measured], "blocks": [cut]}
+    content |= {"energy": [shown | joules | {"count_mean": 1.0, "mac_mean": 1.0, "n": 1}] * 2}
+    content |= {"runs": [{"run": run, "made": made} | ended]}
     return REPORT.render(content)
 
 

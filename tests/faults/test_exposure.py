@@ -153,7 +153,7 @@ def leaves(content, path=()):
         yield path
 
 
-@pytest.mark.parametrize("value", ("<script>alert(1)</script>", '"onload=', "../../x", "x\n"))
+@pytest.mark.parametrize("value", ('<script>alert("1")</script>', "../../x"))
 def test_no_value_but_what_it_is_about_is_free_text(tmp_path, value):
     accepted = []
     for path in leaves(SMOKE):

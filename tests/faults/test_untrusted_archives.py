@@ -184,3 +184,10 @@ def test_zip_archives_that_unpack_to_much(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.trees.UNPACKED", 2**20)
     tree = TREE | {f"test/{n}": bytes(2**19) for n in range(3)}
     assert "claims" in refused(read_tiny, zipped_tree(tmp_path / "data", [], tree))
+
+
+def test_zip_archives_of_many_members(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.trees.AT_ONCE", 5000)
+    assert refused(read_tiny, zipped_tree(tmp_path / "data", [])) == ""
+    many_more = [zip_info(f"{n}") for n in range(100)]
+    assert "more members than have place in 5000 bytes" in refused(read_tiny, zipped_tree(tmp_path / "data", many_more))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_statistics_are_of_all_training_images_in_four_digits(raw):
 def test_asking_for_more_than_there_is_names_the_key(raw):
     with pytest.raises(UserError, match="datasets.noise.train asks for 501 images, there are 500"):
         prepare(raw, data(train=501), title="noise", classes=10)
+    assert not list(identity.PREPARED.glob("*")), "nothing half-written"
+
+
+def test_images_from_which_nothing_can_be_learned_are_refused(raw):
+    all_held_out = dataclasses.replace(raw, train_images=raw.train_images[:1000], train_labels=raw.train_labels[:1000])
+    with pytest.raises(UserError, match="1000 training images are held out, and there are no more to train on"):
+        prepare(all_held_out, data(), title="noise", classes=10)
+    without_blue = raw.train_images * np.array([1, 1, 0], np.uint8)
+    with pytest.raises(UserError, match="a colour of all noise training images is the same everywhere"):
+        prepare(dataclasses.replace(raw, train_images=without_blue), data(), title="noise", classes=10)
     assert not list(identity.PREPARED.glob("*")), "nothing half-written"
 
 
