@@ -94,8 +94,8 @@ def full_checkpoint(campaign: Campaign) -> str:
 @scenario("file system full under a record")
 def full_record(campaign: Campaign) -> str:
     run = campaign.forget_run("at_snn")
-    said = on_small_disk(campaign, "weights", PAGE)
-    must("No space left on device" in said and run in said, said)
+    said = on_small_disk(campaign, "runs", PAGE)
+    must("No space left on device" in said and f"{run}/record.jsonl" in said, said)
     return said
 
 
@@ -227,7 +227,7 @@ def clock(campaign: Campaign) -> str:
     must(running.poll() is None, "the training was not seen")
     stop(running)
     said = set_back(campaign)
-    wait_for(lambda: not campaign.processes())
+    wait_for(lambda: subprocess.run(["flock", "-n", campaign.folder / ".snakemake/run.lock", "true"]).returncode == 0)
     code, told = campaign.run()
     must(code == 0 and not errors(told), told)
     must(not (twice := campaign.logged_twice()), twice)
