@@ -11,7 +11,7 @@ import sys
 import traceback
 
 import baselines
-from pipeline import canvas, shown
+from pipeline import canvas, shown, tracking
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered, method
 from pipeline.errors import UserError, nearest, run_stage
@@ -40,8 +40,9 @@ def draw(campaign: Campaign, name: str) -> dict:
         "scale": campaign.experiment.scale,
         "missing": None,
     } | numbers
+    made = numbers.get("made") or how_made(evaluations, numbers.get("timesteps", {}), numbers.get("exits", {}))
     numbers |= {
-        "made": numbers.get("made") or how_made(evaluations, numbers.get("timesteps", {}), numbers.get("exits", {})),
+        "made": made + doubts(campaign, evaluations),
         "evaluations": [{"id": e.id, "name": e.name, "run": e.run.id} for e in evaluations],
     }
     canvas.save(picture, campaign.folder / "figures" / name)
@@ -101,6 +102,18 @@ def origin(evaluation: Evaluation, timesteps: list[int]) -> list[tuple[str, str]
     some = evaluation.settings.get("images")
     words += f", first {some} test images" if some else ""
     return [(PROBED if evaluation.probe else NOT_RETRAINED, words)]
+
+
+def doubts(campaign: Campaign, evaluations: list[Evaluation]) -> str:
+    """What is dead in the networks that are shown, in a last sentence, or nothing."""
+    told = []
+    for evaluation in evaluations:
+        try:
+            found = tracking.evaluation_entries(campaign, evaluation)[-1]["warnings"]
+        except UserError:  # it is missing or damaged, and the figure says so where it needs it
+            continue
+        told += [f"{evaluation.name}, seed {evaluation.run.seed}: {text}" for text in found]
+    return f" Doubtful: {'; '.join(told)}." if told else ""
 
 
 def at_timesteps(timesteps: list[int]) -> str:

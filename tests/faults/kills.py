@@ -1,7 +1,7 @@
 """A campaign whose processes are killed at random until it is done, compared with one that nobody disturbed.
 
 python tests/faults/kills.py --kills 40 --seed 0 --folder FOLDER [--log FILE]. A fault is a moment and one of the processes alive
-then (half of them trainings, as long as there are any) with SIGKILL or SIGTERM; all of them with SIGKILL; or whichever renames a
+then (each second time a training, where one is alive) with SIGKILL or SIGTERM; all of them with SIGKILL; or whichever renames a
 file next, just before or just after it does. With some of them a file is damaged too, as a bad disk does it: a bit of a training's
 last checkpoint flipped, its end cut off, its record cut off, or MLflow's store removed; or the clock is set back. The log has
 each; the exit code is 1 where a number, a weight or a table differs in the end.
@@ -30,7 +30,7 @@ WIRES = Path(__file__).resolve().with_name("wires")
 
 def disturb(campaign: Campaign, kills: int, chance: random.Random, log: Log) -> None:
     """Faults until there were as many; whenever the campaign is done before, it begins again from nothing."""
-    done, running = 0, campaign.start()
+    done, inside, running = 0, 0, campaign.start()
     while done < kills:
         time.sleep(chance.uniform(0.2, LONGEST))
         if running.poll() == 0:
@@ -38,16 +38,16 @@ def disturb(campaign: Campaign, kills: int, chance: random.Random, log: Log) -> 
             log.note("done before the next fault")
             campaign.forget()
         elif alive := campaign.processes():
-            struck = strike(campaign, alive, chance)
-            if struck:
-                done += 1
+            if struck := strike(campaign, alive, chance, training=2 * inside <= done):
+                done, inside = done + 1, inside + ("train" in struck["struck"])
                 log.note("fault", number=done, **struck, damaged=damage(campaign, chance))
         if running.poll() is not None:
             running = campaign.start()
     campaign.finish(running)
 
 
-def strike(campaign: Campaign, alive: dict[int, str], chance: random.Random) -> dict:
+def strike(campaign: Campaign, alive: dict[int, str], chance: random.Random, training: bool) -> dict:
+    """One fault: within a `training` where it is a training's turn and one is alive; nothing where no process met it."""
     trainings = [pid for pid, stage in alive.items() if stage == "train"]
     others = [pid for pid, stage in alive.items() if stage != "train"]
     kind = chance.choice(("one", "one", "one", "asked", "all", "rename", "rename"))
@@ -56,7 +56,7 @@ def strike(campaign: Campaign, alive: dict[int, str], chance: random.Random) -> 
     if kind == "all":
         chosen, sent = list(alive), signal.SIGKILL
     else:
-        pool = trainings if trainings and (not others or chance.random() < 0.6) else others
+        pool = trainings if trainings and (training or not others) else others
         chosen, sent = [chance.choice(sorted(pool))], signal.SIGTERM if kind == "asked" else signal.SIGKILL
     for pid in chosen:
         with contextlib.suppress(ProcessLookupError):
@@ -145,7 +145,7 @@ def main() -> None:
     calm.finish()
     disturb(disturbed, options.kills, random.Random(options.seed), log)
     differ, twice = differences(calm.outcome(), disturbed.outcome()), disturbed.logged_twice()
-    log.note("compared", after=f"{options.kills} kills", differ=differ, logged_twice=twice, files=len(calm.outcome()))
+    log.note("compared", differ=differ, logged_twice=twice, files=len(calm.outcome()))
     sys.exit(bool(differ or twice))
 
 

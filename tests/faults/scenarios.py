@@ -236,6 +236,7 @@ def clock(campaign: Campaign) -> str:
 
 DAMAGES = {  # by what is damaged: where it is, how, and what is forgotten so that it is read again
     "prepared images": ("data/prepared/*/train*", "flipped", "run"),
+    "prepared images, cut": ("data/prepared/*/test_images.npy", "cut", "run"),
     "the parent's weights": ("results/tiny/weights/static-s0-*/final.safetensors", "flipped", "run"),
     "both checkpoints": ("results/tiny/weights/at_snn-s1-*/checkpoint.pt*", "flipped", "end"),
     "the weights that are evaluated": ("results/tiny/weights/at_snn-s1-*/final.safetensors", "flipped", "evaluation"),

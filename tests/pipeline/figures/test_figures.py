@@ -172,6 +172,21 @@ def test_the_caption_says_what_was_trained_and_what_only_evaluated(campaign):
     assert made.endswith("Measured on trained weights, nothing retrained: STATIC, first 10 test images.")
 
 
+def test_what_is_dead_in_a_network_stands_below_every_figure_that_shows_it(campaign, monkeypatch):
+    entries = figure.tracking.evaluation_entries
+
+    def one_is_doubtful(campaign, evaluation):
+        told = entries(campaign, evaluation)
+        if (evaluation.name, evaluation.run.seed) == ("tet", 1):
+            told[-1]["warnings"] = ["blocks.1.mlp.hidden never spikes"]
+        return told
+
+    monkeypatch.setattr(figure.tracking, "evaluation_entries", one_is_doubtful)
+    said = " Doubtful: tet, seed 1: blocks.1.mlp.hidden never spikes."
+    assert figure.draw(campaign, "energy_by_module")["made"].endswith(said)
+    assert "Doubtful" not in figure.draw(campaign, "masking")["made"]
+
+
 def test_the_caption_says_at_which_timesteps_weights_were_not_trained(campaign):
     lines = figure.draw(campaign, "accuracy_over_timesteps")["made"]
     assert "Trained as shown: STATIC; TET; DT-SNN; AT-SNN (γ = 5)." in lines
