@@ -42,7 +42,7 @@ def read(scale: str, folder: Path, heirs: tuple[str, ...] = ()) -> Any:
         raise UserError(f"scale {scale!r}{asking} has no declaration {path.name} in {shown(folder)}: {known}")
     try:
         content = yaml.load(path.read_text(), Loader=UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{shown(path)} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or "extends" not in content:
         return content

@@ -172,3 +172,20 @@ def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.sources.LARGEST", 10_000)
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(bytes(20_000)))
     assert "unpacks to more than 10000 bytes" in refused(archive_members, tmp_path / "a.tar.gz", ["x"])
+
+
+LAUGHS = "".join(f"      b{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    (
+        (f"about: {'[' * 3000}{']' * 3000}", "is not valid YAML"),
+        ("about: &a [*a]", "about: input should be a valid string"),
+        (f"runs:\n  at_snn_gamma10:\n    options:\n{LAUGHS}      gamma: *a8", "option gamma: input should be a valid integer"),
+    ),
+)
+def test_a_declaration_that_nests_or_repeats_itself_without_end(tmp_path, text, said):
+    (tmp_path / "smoke.yaml").write_text((EXPERIMENTS / "smoke.yaml").read_text())
+    (tmp_path / "deep.yaml").write_text(f"scale: deep\nextends: smoke\n{text}\n")
+    assert said in refused(load, "deep", tmp_path)
