@@ -17,7 +17,7 @@ data bench: .venv/ready
 	@workflow/run.sh $@ --config scale=$(SCALE)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # Files, data and names of any content are read or refused, and stay where they belong; a tiny campaign that is killed at random, 40
 # times, and copies of it that meet full disks, lost servers and damaged files end with the numbers of one that nobody disturbed

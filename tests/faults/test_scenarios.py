@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import scenario
 import scenarios
 
 NAMES = ("file system full under a checkpoint", "MLflow server killed while a training runs, and back", "damaged: a record")
@@ -44,8 +45,8 @@ class Calm:
     (
         (lambda copy: "said", True, {"event": "scenario", "said": "said", "differ": []}),
         (lambda copy: (copy.folder / "table").write_text("x") and "", False, {"differ": ["tables/table1.csv"]}),
-        (lambda copy: scenarios.must(False, "why"), False, {"differ": ["not as it must be: why"]}),
-        (lambda copy: scenarios.wait_for(lambda: False, seconds=0), False, {"event": "scenario"}),
+        (lambda copy: scenario.must(False, "why"), False, {"differ": ["not as it must be: why"]}),
+        (lambda copy: scenario.wait_for(lambda: False, seconds=0), False, {"event": "scenario"}),
     ),
 )
 def test_what_a_scenario_saw_is_logged_and_counts(tmp_path, monkeypatch, does, survived, entry):
@@ -59,7 +60,7 @@ def test_what_a_scenario_saw_is_logged_and_counts(tmp_path, monkeypatch, does, s
 
 def test_a_fault_that_a_machine_does_not_allow_is_logged_as_not_tried(tmp_path, monkeypatch):
     def refuse(_):
-        raise scenarios.NotHere("no mount")
+        raise scenario.NotHere("no mount")
 
     monkeypatch.setattr(scenarios, "Campaign", Copy)
     monkeypatch.setitem(scenarios.SCENARIOS, "a fault", refuse)
@@ -69,5 +70,5 @@ def test_a_fault_that_a_machine_does_not_allow_is_logged_as_not_tried(tmp_path, 
 
 @pytest.mark.parametrize("told", ("Traceback (most recent call last):\n  File '/x/pipeline/train.py', line 1\n",))
 def test_a_traceback_of_ours_is_no_line(told):
-    with pytest.raises(scenarios.NotAsItMust, match="a traceback"):
-        scenarios.errors(told)
+    with pytest.raises(scenario.NotAsItMust, match="a traceback"):
+        scenario.errors(told)
