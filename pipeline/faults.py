@@ -7,16 +7,16 @@ from pipeline.campaign import RESULTS
 from pipeline.errors import UserError
 
 LOG = RESULTS / "faults.jsonl"
-SAME, LOST = "the same numbers", "differs: "
+SAME = "the same numbers"
 
 
 def tried() -> list[dict]:
-    """A row for each kind: `fault`, `times`, `outcome`, `said`; none where nothing was tried. Raises UserError for a damaged log."""
+    """A row for each kind: `fault`, `times`, `outcome`, whether that is the `same` numbers, `said`; none where nothing was tried. Raises UserError for a damaged log."""
     if not LOG.exists():
         return []
     try:
         entries = [json.loads(line) for line in LOG.read_text().splitlines()]
-        return [*kills(entries), *scenarios(entries)]
+        return [row | {"same": row["outcome"] == SAME} for row in (*kills(entries), *scenarios(entries))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{LOG} is damaged ({error}): delete it, or run make faults, which makes it again") from error
 
@@ -45,4 +45,4 @@ def scenarios(entries: list[dict]) -> list[dict]:
 
 
 def outcome(differ: list[str]) -> str:
-    return LOST + ", ".join(differ) if differ else SAME
+    return f"differs: {', '.join(differ)}" if differ else SAME

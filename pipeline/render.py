@@ -85,7 +85,7 @@ def markdown(table: pd.DataFrame, note: str) -> str:
     lines.append("|" + "---|" * (len(seen.columns) + 2))
     for shown, row in zip(seen.itertuples(index=False), table.itertuples()):
         lines.append("| " + " | ".join([*shown, origin_of(row), "" if pd.isna(row.n) else row.run_ids]) + " |")
-    lines += ["", *(f"- § {text}" for text in remarks(table))]
+    lines += ["", *(f"- § doubtful: {text}" for text in remarks(table))]
     return "\n".join([*lines, *([""] if remarks(table) else []), note]) + "\n"
 
 

@@ -84,7 +84,9 @@ def key_of(dataset: str, method: str, gamma: float | None, timesteps: float, ear
 
 def measured_row(campaign: Campaign, row: Row, own: pd.DataFrame, warnings: Mapping[str, list[str]]) -> dict:
     """A declared row: its reading of every seed, summarised."""
-    remarks = [f"seed {r.seed}: {text}" for r in own.itertuples() for text in warnings.get(r.evaluation_id, [])]
+    remarks = [
+        f"seed {r.seed}: {', '.join(warnings[r.evaluation_id])}" for r in own.itertuples() if warnings.get(r.evaluation_id)
+    ]
     label = campaign.experiment.evaluations[row.evaluation].run
     seeds = inherited(campaign.experiment, label, "seeds")
     remarks += [f"seed {seed} is missing: {why}" for seed in seeds if (why := campaign.missing.get(campaign.run(label, seed).id))]

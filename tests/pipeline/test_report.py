@@ -228,7 +228,7 @@ def test_the_table_of_faults_is_what_their_log_says(campaign, tmp_path, monkeypa
         ("two graphs", 1, "differs: tables/table1.csv"),
     ]
     shown = page(campaign, faults=rows)
-    assert "Faults tried and survived" in shown and "<script>" not in shown
+    assert "Faults tried, and what came of them" in shown and "<script>" not in shown
 
 
 @pytest.mark.parametrize(
