@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.identity import Data
 from pipeline.randomness import generator
-from pipeline.record import read_json
+from pipeline.record import beside, read_json
 from pipeline.sources import HELD_OUT, Raw, sha256
 
 
@@ -72,9 +72,10 @@ def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
     splits = {"train": (raw.train_images, raw.train_labels, raw.train_masks, kept)}
     splits["heldout"] = (raw.train_images, raw.train_labels, raw.train_masks, heldout)
     splits["test"] = (raw.test_images, raw.test_labels, raw.test_masks, test)
-    partial = data.folder.with_name(f".{data.id}.{os.getpid()}")
+    data.folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = beside(data.folder)
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial.mkdir()
     digests: dict[str, str] = {}
     try:
         for name, (images, labels, masks, chosen) in splits.items():

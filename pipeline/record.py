@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import platform
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,9 +99,9 @@ def written(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
 
     What stood there stays as `keep`, where that is given. Raises OSError with the path.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     with named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial = beside(path)
         try:
             with partial.open("wb") as file:
                 yield file
@@ -110,6 +112,16 @@ def written(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def beside(path: Path) -> Path:
+    """Where this process writes what is to take the place of `path`. What killed ones of this machine left there is cleared."""
+    start = f".{path.name}.{platform.node()}."
+    for left in path.parent.iterdir():
+        number = left.name.removeprefix(start)
+        if number.isdecimal() and not Path("/proc", number).exists():
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return path.with_name(f"{start}{os.getpid()}")
 
 
 @contextmanager

@@ -30,8 +30,6 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
         )
     say = speaker(run, log)
     with only_process(campaign.weights_folder(run), say):
-        for left in campaign.weights_folder(run).glob(".*.[0-9]*"):  # half-written by a process that was killed
-            left.unlink()
         from pipeline.training import Stopped, TrainingFailed
 
         try:

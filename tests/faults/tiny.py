@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -123,7 +124,8 @@ class Campaign:
 
     def outcome(self) -> dict:
         """All its numbers, without clocks: files by their bytes, records and evaluations by what they say."""
-        told = {}
+        half_written = [path for root in (self.results, self.folder / "data") for path in root.rglob(f".*.{platform.node()}.*")]
+        told: dict = {str(path.relative_to(self.folder)): "left" for path in half_written}
         for pattern in ("weights/*/final.safetensors", "figures/*.svg", "figures/*.json", "tables/[!.]*"):
             told |= {str(p.relative_to(self.results)): p.read_bytes() for p in self.results.glob(pattern)}
         for path in self.results.glob("evals/*.json"):
