@@ -35,8 +35,9 @@ def aggregate(campaign: Campaign) -> pd.DataFrame:
     except Exception as error:  # a store can fail in any way
         raise mirror.unreachable(error) from error
     check_against_records(campaign, found)
-    read = readings(campaign, found.set_index("id")["metrics"])
-    table = table1(campaign, read, {e.id: tracking.evaluation_entries(campaign, e)[-1]["warnings"] for e in campaign.evaluations})
+    warnings = {e.id: tracking.evaluation_entries(campaign, e)[-1]["warnings"] for e in campaign.evaluations}
+    read = readings(campaign, found.set_index("id")["metrics"], warnings)
+    table = table1(campaign, read)
     texts = table_texts(campaign, read, table) | {
         "savings.csv": csv(savings(campaign, read)),
         "energy.csv": csv(energy(campaign)),

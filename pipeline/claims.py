@@ -19,6 +19,7 @@ from pipeline.errors import run_stage
 from pipeline.evidence import Evidence, Undecided, Unmeasured
 from pipeline.made import mark_made
 from pipeline.paper_claims import MEASURES
+from pipeline.readings import doubts
 from pipeline.scale import ROOT
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "doesn't hold", "can't tell at this scale"
@@ -88,12 +89,15 @@ def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
     bound = claim["at_most"] if below else claim["more_than"]
     bound = told["stated"] if bound == STATED else bound
     told["rule"] = f"{'at most' if below else 'more than'} {bound:g} {claim['unit']}"
+    evidence.used.clear()
     try:
         found = {"note": claim.get("construction")} | judge(MEASURES[name](evidence, dataset), bound, below)
     except Undecided as other:
         found = judge(other.values, bound, below) | {"verdict": UNKNOWN, "note": str(other)}
     except Unmeasured as error:
         found = {"verdict": UNKNOWN, "n": 0, "note": str(error)}
+    dead = doubts(evidence.readings[evidence.readings.evaluation_id.isin(evidence.used)])
+    found["note"] = "; ".join(filter(None, (found.get("note"), dead and f"doubtful: {dead}"))) or None
     return told | {key: round(x, 4) + 0.0 if isinstance(x, float) else x for key, x in found.items()}
 
 

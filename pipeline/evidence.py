@@ -1,7 +1,7 @@
 """What the paper's claims are measured on: a campaign's tables, and the numbers of its figures."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from pipeline.readings import as_in_paper
 from pipeline.savings import pretrained
 
 TRAINED, ALL = "trained", "all"  # timesteps
-WORDS = ("as_in_paper", "dataset", "method", "exit", "gamma", "parent", "run", "evaluation", "evaluation_id")
+WORDS = ("as_in_paper", "dataset", "method", "exit", "gamma", "parent", "run", "seed", "evaluation", "evaluation_id", "warnings")
 NUMBERS = ("timesteps", "trained_timesteps", "accuracy", "avg_tokens", "energy_nonzero")  # columns of the readings
 
 
@@ -37,6 +37,7 @@ class Evidence:
     campaign: Campaign
     readings: pd.DataFrame
     layers: pd.DataFrame
+    used: list[str] = field(default_factory=list)  # evaluations that a claim has been measured on so far
 
     @classmethod
     def read(cls, campaign: Campaign) -> "Evidence":
@@ -67,6 +68,7 @@ class Evidence:
             raise Unmeasured(f"no {method}{at} on {dataset} with the paper's network and options")
         if len(names := dict.fromkeys(own.evaluation)) > 1:
             raise Unmeasured(f"{', '.join(names)} are all {method} on {dataset}: the sentence does not say which one is meant")
+        self.used.extend(own.evaluation_id)
         return own.assign(network=pretrained(own)).set_index("network")
 
     def of(self, dataset: str, method: str, *, key: str = "accuracy", **which) -> pd.Series:
@@ -120,6 +122,7 @@ class Evidence:
         found = [(e, seed) for e, seed in told if not difference_of(e)] or told
         if len(names := dict.fromkeys(e.name for e, _ in found)) > 1:
             raise Unmeasured(f"figure {figure} shows {', '.join(names)} on {dataset}: it does not say which one is meant")
+        self.used.extend(e.id for e, _ in found)
         return {e.run.seed: seed for e, seed in found}, difference_of(found[0][0])
 
     def per_seed(

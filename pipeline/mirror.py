@@ -6,6 +6,7 @@ MLFLOW_TRACKING_URI names a server.
 
 import fcntl
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from pipeline.campaign import RESULTS
 from pipeline.errors import UserError
+from pipeline.record import beside
 
 STORE = RESULTS / "mlflow.db"
 ARTIFACTS = RESULTS / "mlartifacts"
@@ -44,10 +46,24 @@ def open_client():
     if address:
         return MlflowClient(address)
     with store_lock():
-        STORE.parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(f"sqlite:///{STORE.resolve()}")
-        client.search_experiments(max_results=1)  # creates the tables
-    return client
+        if not STORE.exists():
+            create_store()
+    return MlflowClient(f"sqlite:///{STORE.resolve()}")
+
+
+def create_store() -> None:
+    """The sqlite store with its tables, complete or absent: MLflow does not go on with tables of which some are there."""
+    from mlflow import MlflowClient
+
+    STORE.parent.mkdir(parents=True, exist_ok=True)
+    folder = beside(STORE)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        MlflowClient(f"sqlite:///{(folder / STORE.name).resolve()}").search_experiments(max_results=1)  # creates the tables
+        os.replace(folder / STORE.name, STORE)
+    finally:
+        shutil.rmtree(folder)
 
 
 class Mirror:

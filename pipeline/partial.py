@@ -28,8 +28,9 @@ def partial(campaign: Campaign) -> pd.DataFrame:
             f"no evaluation of scale {campaign.experiment.scale} is there: run snakemake, or train and evaluate first"
         )
     entries = {e.id: tracking.evaluation_entries(campaign, e)[-1] for e in campaign.evaluations}
-    read = readings(campaign, pd.Series({name: flatten(entry["metrics"]) for name, entry in entries.items()}))
-    table = table1(campaign, read, {name: entry["warnings"] for name, entry in entries.items()})
+    metrics = {name: flatten(entry["metrics"]) for name, entry in entries.items()}
+    read = readings(campaign, metrics, {name: entry["warnings"] for name, entry in entries.items()})
+    table = table1(campaign, read)
     texts = table_texts(campaign, read, table)
     texts["table1.md"] += f"\n{lacking(campaign)}\n"
     for name, text in texts.items():

@@ -3,6 +3,9 @@
 Tables and figures are made from these lines; a line leads to its run and its evaluation by their ids.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pandas as pd
 
 import baselines
@@ -17,8 +20,11 @@ PJ_PER_UJ = 1e6
 DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
 
 
-def readings(campaign: Campaign, metrics: pd.Series) -> pd.DataFrame:
-    """All readings of a campaign, of every evaluation that is no probe; `metrics` has those of MLflow by our id.
+def readings(
+    campaign: Campaign, metrics: Mapping[str, dict], warnings: Mapping[str, list[str]] = MappingProxyType({})
+) -> pd.DataFrame:
+    """All readings of a campaign, of every evaluation that is no probe; `metrics` has those of MLflow by our id, `warnings` what
+    is dead in the network that was evaluated (pipeline.degenerate).
 
     Energy in uJ per image, over the timesteps executed, by convention (pipeline.energy).
     """
@@ -27,17 +33,17 @@ def readings(campaign: Campaign, metrics: pd.Series) -> pd.DataFrame:
         if evaluation.probe:
             continue
         told, common = metrics[evaluation.id], describe(evaluation)
-        best = best_on_test(campaign, evaluation)
+        best, dead = best_on_test(campaign, evaluation), {"warnings": ", ".join(warnings.get(evaluation.id, []))}
         for t in range(1, evaluation.timesteps + 1):
             found = {"accuracy": told[f"accuracy_by_timestep_{t}"], "avg_tokens": told[f"average_tokens_by_timestep_{t}"]}
             found |= {f"energy_{name}": told[f"energy.{name}_{t}"] for name in CONVENTIONS}
             trained = t == evaluation.run.network["timesteps"]
-            lines.append(common | {"exit": "", "timesteps": t} | found | {"best_on_test": best if trained else None})
+            lines.append(common | {"exit": "", "timesteps": t} | found | {"best_on_test": best if trained else None} | dead)
         for name in evaluation.exits:
             found = {key: told[f"exit.{name}.{key}"] for key in ("accuracy", "timesteps")}
             found["avg_tokens"] = told[f"exit.{name}.average_tokens"]
             found |= {f"energy_{kind}": told[f"exit.{name}.energy.{kind}"] for kind in CONVENTIONS}
-            lines.append(common | name_of(name, evaluation) | {"exit": name} | found | {"best_on_test": None})
+            lines.append(common | name_of(name, evaluation) | {"exit": name} | found | {"best_on_test": None} | dead)
     return pd.DataFrame(lines)
 
 
@@ -45,6 +51,12 @@ def of_row(readings: pd.DataFrame, row: Row) -> pd.DataFrame:
     """The readings of a row of Table 1: a line per seed."""
     own = readings[(readings.evaluation == row.evaluation) & (readings.exit == (row.exit or ""))]
     return own if row.exit else own[own.timesteps == (row.timesteps or own.timesteps.max())]
+
+
+def doubts(readings: pd.DataFrame) -> str:
+    """What is dead in the networks of readings, by their seed, in words; nothing where nothing is."""
+    own = readings[readings.warnings != ""].drop_duplicates("evaluation_id")
+    return "; ".join(f"seed {reading.seed}: {reading.warnings}" for reading in own.itertuples())
 
 
 def describe(evaluation: Evaluation) -> dict:

@@ -7,12 +7,12 @@ that seed, as the row's network was pretrained, and with STATIC that was trained
 import pandas as pd
 
 from pipeline.campaign import Campaign
-from pipeline.readings import of_row
+from pipeline.readings import doubts, of_row
 from pipeline.table1 import key_of, paper_rows
 
 COLUMNS = ["dataset", "method", "architecture", "timesteps", "fewer_tokens_mean", "fewer_tokens_std"]
 COLUMNS += ["minus_static_mean", "minus_static_std", "minus_control_mean", "minus_control_std"]
-COLUMNS += ["n", "paper_fewer_tokens", "paper_minus_static", "scale"]
+COLUMNS += ["n", "paper_fewer_tokens", "paper_minus_static", "remarks", "scale"]
 
 
 def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
@@ -26,6 +26,7 @@ def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
             continue
         first = own.iloc[0]
         told = {"dataset": first.dataset_title, "method": first.title, "architecture": first.architecture, "n": len(own)}
+        told["remarks"] = doubts(pd.concat([own, static.dropna(subset="warnings"), control.dropna(subset="warnings")]))
         told |= {"timesteps": round(own.timesteps.mean(), 2)} | summary("fewer_tokens", fewer)
         told |= summary("minus_static", own.accuracy - static.accuracy) | summary(
             "minus_control", own.accuracy - control.accuracy

@@ -4,16 +4,13 @@ Ours is the last epoch's accuracy, mean and sample standard deviation over seeds
 training. The gap to the paper is left blank unless data set, network, recipe and scale are the paper's.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import pandas as pd
 
 import baselines
 from pipeline.campaign import Campaign
 from pipeline.declaration import Row, inherited
 from pipeline.discovery import discovered, method, method_options
-from pipeline.readings import of_row
+from pipeline.readings import doubts, of_row
 from pipeline.scale import ROOT
 
 PAPER = ROOT / "baselines" / "paper_table1.csv"  # Kang et al., Table 1, transcribed
@@ -48,13 +45,13 @@ COLUMNS = (
 )
 
 
-def table1(campaign: Campaign, readings: pd.DataFrame, warnings: Mapping[str, list[str]] = MappingProxyType({})) -> pd.DataFrame:
+def table1(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
     """One line per row: the paper's in its order, each with ours beside it where there is one, then ours that it lacks.
 
-    `remarks` has what makes a row's numbers doubtful: the `warnings` of its evaluations, by their id, and the seeds that it lacks.
+    `remarks` has what makes a row's numbers doubtful: what is dead in its networks, and the seeds that it lacks.
     """
     paper = paper_rows()
-    ours = [measured_row(campaign, row, own, warnings) for row in campaign.experiment.table1 if len(own := of_row(readings, row))]
+    ours = [measured_row(campaign, row, own) for row in campaign.experiment.table1 if len(own := of_row(readings, row))]
     lines = []
     for name in dict.fromkeys(line["key"][0] for line in ours):
         mine = [line for line in ours if line["key"][0] == name]
@@ -82,11 +79,9 @@ def key_of(dataset: str, method: str, gamma: float | None, timesteps: float, ear
     return (dataset, method, None if pd.isna(gamma) else int(gamma), "exit" if early else int(timesteps))
 
 
-def measured_row(campaign: Campaign, row: Row, own: pd.DataFrame, warnings: Mapping[str, list[str]]) -> dict:
+def measured_row(campaign: Campaign, row: Row, own: pd.DataFrame) -> dict:
     """A declared row: its reading of every seed, summarised."""
-    remarks = [
-        f"seed {r.seed}: {', '.join(warnings[r.evaluation_id])}" for r in own.itertuples() if warnings.get(r.evaluation_id)
-    ]
+    remarks = [dead] if (dead := doubts(own)) else []
     label = campaign.experiment.evaluations[row.evaluation].run
     seeds = inherited(campaign.experiment, label, "seeds")
     remarks += [f"seed {seed} is missing: {why}" for seed in seeds if (why := campaign.missing.get(campaign.run(label, seed).id))]

@@ -1,17 +1,13 @@
 #!/bin/sh
 # One target of the graph on this machine, as make and DVC ask for it:  workflow/run.sh TARGET [snakemake's options]
-# Clears the lock that a killed Snakemake leaves, so only one runs here at a time.
+# Clears the lock that a killed Snakemake leaves, so only one runs here at a time: its own lock lasts as long as Snakemake does.
 cd "$(dirname "$0")/.." || exit
 target=$1
 shift
 PATH="$PWD/.venv/bin:$PATH"
 mkdir -p .snakemake
-if [ -z "$ATSNN_LOCKED" ]; then
-    ATSNN_LOCKED=yes flock --nonblock --conflict-exit-code 75 .snakemake/run.lock workflow/run.sh "$target" "$@"
-    code=$?
-    [ $code -ne 75 ] || echo "run.sh: the graph is already being run here: wait for it, or stop it" >&2
-    exit $code
-fi
+exec 9>.snakemake/run.lock
+flock --nonblock 9 || { echo "run.sh: the graph is already being run here: waits for it to end" >&2; flock 9; }
 locked=$(find results data -maxdepth 2 -type d ! -writable 2>/dev/null | head -n 1)
 [ -z "$locked" ] || { echo "run.sh: $locked can't be written: change its permissions, or mount it for writing" >&2; exit 2; }
 rm -rf .snakemake/locks

@@ -40,7 +40,15 @@ def test_the_interval_is_students():
 
 def reading(method, seed, accuracy, *, timesteps=4, tokens=1.0, gamma="", exit="", energy=1.0):
     parent = "" if method == "static" else f"static-s{seed}"
-    told = {"method": method, "seed": seed, "accuracy": accuracy, "timesteps": timesteps, "avg_tokens": tokens, "gamma": gamma}
+    told = {
+        "method": method,
+        "seed": seed,
+        "accuracy": accuracy,
+        "warnings": "",
+        "timesteps": timesteps,
+        "avg_tokens": tokens,
+        "gamma": gamma,
+    }
     told |= {"run": f"{method}-s{seed}", "parent": parent, "exit": exit, "energy_nonzero": energy, "as_in_paper": True}
     return (
         told
@@ -218,6 +226,17 @@ def test_evaluations_at_other_timesteps_or_of_some_images_decide_nothing(campaig
         e.settings["images"] = 60
     few = claims(campaign).set_index("claim").loc["random masking is better for few tokens"]
     assert (few.verdict, few.note) == (UNKNOWN, "measured on the first 60 test images, which the sentence is not about")
+
+
+def test_what_is_dead_in_a_network_is_said_of_every_claim_that_is_measured_on_it(campaign):
+    path = campaign.folder / "tables/readings.csv"
+    lines = pd.read_csv(path, keep_default_na=False)
+    lines.loc[lines.evaluation_id == "dt_snn-s1", "warnings"] = "blocks.0.mlp.hidden never spikes"
+    lines.to_csv(path, index=False)
+    told = claims(campaign).set_index("claim").note
+    said = "doubtful: seed 1: blocks.0.mlp.hidden never spikes"
+    assert said in told["better than DT-SNN"] and said in told["less energy than DT-SNN"]
+    assert "doubtful" not in str(told["more accurate than STATIC"])
 
 
 def test_two_trainings_that_fit_decide_nothing(campaign):

@@ -136,6 +136,19 @@ def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(monkeypatch,
     assert capfd.readouterr().err.count("MLflow is away") == 1
 
 
+def test_a_store_whose_making_was_cut_off_is_made_anew(store, monkeypatch):
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(tracking.os, "replace", cut)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.open_client()
+    assert not tracking.STORE.exists()
+    mirror().push(entries(1))
+    assert len(trainings(tracking.open_client())) == 1
+
+
 def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
     import subprocess
     import sys
