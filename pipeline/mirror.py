@@ -59,9 +59,10 @@ def create_store() -> None:
     folder = beside(STORE)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    new = folder / f"{time.monotonic_ns()}.db"  # MLflow remembers what it has made, by its name
     try:
-        MlflowClient(f"sqlite:///{(folder / STORE.name).resolve()}").search_experiments(max_results=1)  # creates the tables
-        os.replace(folder / STORE.name, STORE)
+        MlflowClient(f"sqlite:///{new.resolve()}").search_experiments(max_results=1)  # creates the tables
+        os.replace(new, STORE)
     finally:
         shutil.rmtree(folder)
 
