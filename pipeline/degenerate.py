@@ -3,6 +3,7 @@
 Neither stops a training. Both are named in the record, in MLflow, in the evaluations and beside Table 1.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,11 +64,11 @@ def spikes_of(network: nn.Module) -> Iterator[Spikes]:
 
 
 def warnings(silent: list[str], measured: Measurement) -> list[str]:
-    """In words: which layers were silent, and whether no token was left after the first block."""
-    found = [f"{name} never spikes" for name in silent]
-    if measured.executed is not None and len(measured.executed) > 1 and not measured.executed[1:].any():
-        found.append("every token halts at the first block")
-    return found
+    """In words: which layers were silent, and whether no token was left after the first block, which silences the others."""
+    if measured.executed is None or len(measured.executed) == 1 or measured.executed[1:].any():
+        return [f"{name} never spikes" for name in silent]
+    first = [name for name in silent if not re.match(r"blocks\.[1-9]", name)]
+    return [*(f"{name} never spikes" for name in first), "every token halts at the first block"]
 
 
 @torch.no_grad()

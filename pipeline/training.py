@@ -234,9 +234,12 @@ class Trainer:
             self.position.best = {"epoch": epoch, "test_accuracy": metrics["test_accuracy"]}
         warnings = self.warnings(heldout)
         metrics["warnings"] = len(warnings)
-        entry = self.record.append("epoch", epoch=epoch, metrics=metrics, **({"warnings": warnings} if warnings else {}))
+        step = epoch * self.batches.steps
+        entry = self.record.append(
+            "epoch", epoch=epoch, metrics=metrics, **({"step": step, "warnings": warnings} if warnings else {})
+        )
         for warning in warnings:
-            self.say(f"warning: after epoch {epoch}, step {epoch * self.batches.steps}: {warning}")
+            self.say(f"warning: after epoch {epoch}, step {step}: {warning}")
         if heldout.channel_0 is not None and epoch in (0, self.epochs):
             self.record.append(
                 "channel_0", epoch=epoch, histogram={"bin": BIN, "split": "heldout", "blocks": heldout.channel_0.tolist()}

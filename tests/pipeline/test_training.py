@@ -17,6 +17,7 @@ from pipeline.campaign import Campaign
 from pipeline.declaration import Experiment
 from pipeline.device import open_device
 from pipeline.errors import UserError
+from pipeline.evaluate import evaluate
 from pipeline.identity import NUMERICS
 from pipeline.prepare import prepare
 from pipeline.record import read
@@ -273,3 +274,36 @@ def test_a_record_says_what_an_at_snn_run_must_say():
     assert 0 <= metrics["waiting_for_data"] < 1 and made_with["kernels"]
     assert {"torch", "spikingjelly", "timm"} <= set(made_with["versions"]) and made_with["git"]["commit"]
     assert torch.get_num_threads() == 1
+
+
+def test_what_is_dead_in_a_network_stands_in_log_record_mlflow_and_evaluations(monkeypatch, capsys):
+    """A layer that never spikes again after the first epoch, in a network whose tokens all halt in its first block."""
+    made = campaign(
+        runs={
+            "static": {"method": "static", "dataset": "shapes", "network": "small", "recipe": "short", "seeds": [0]},
+            "at_snn": {"method": "at_snn", "options": {"gamma": 5, "beta": 100.0}, "parent": "static", "recipe": "short"},
+        },
+        evaluations={"at_snn": {"run": "at_snn"}},
+        table1=[{"evaluation": "at_snn"}],
+    )
+    train(made, made.run("static", 0))
+    run, step = made.run("at_snn", 0), training.Trainer.step
+
+    def silenced(self, *batch):
+        step(self, *batch)
+        bn = self.backbone.blocks[0].mlp.hidden.bn
+        with torch.no_grad():
+            bn.weight.zero_(), bn.bias.fill_(-5)
+
+    monkeypatch.setattr(training.Trainer, "step", silenced)
+    train(made, run)
+    silent, halted = "blocks.0.mlp.hidden never spikes", "every token halts at the first block"
+    entries = [e for e in read(made.run_folder(run) / "record.jsonl") if e["event"] == "epoch"]
+    assert all("sps.stages.0 never spikes" not in e["warnings"] and halted in e["warnings"] for e in entries)
+    assert all({silent, halted} <= set(e["warnings"]) and e["step"] == 4 * e["epoch"] for e in entries[1:])
+    assert all(e["metrics"]["warnings"] == len(e["warnings"]) for e in entries)
+    assert f"at_snn-s0-{run.id[-8:]}: warning: after epoch 3, step 12: {silent}" in capsys.readouterr().err
+    (tracked,) = in_mlflow(made, run)
+    assert silent in tracked.data.tags["warnings"] and tracked.data.metrics["warnings"] == len(entries[-1]["warnings"])
+    told = evaluate(made, run)["evaluations"]["at_snn"]
+    assert {silent, halted} <= set(told["warnings"]) and told["metrics"]["warnings"] == len(told["warnings"])
