@@ -190,10 +190,11 @@ class Campaign:
         return sets[measured_set]
 
     def figure_inputs(self, figure: str) -> list[str]:
-        """The tables, and the results and arrays of the evaluations that a figure shows; nothing, if it shows none."""
+        """The tables, and the data, results and arrays of the evaluations that a figure shows; nothing, if it shows none."""
         runs = {e.run.id: e.run for name in self.experiment.figures[figure].evaluations for e in self.named(name)}
         files = [place(run) for run in runs.values() for place in (self.results_file, self.arrays_file)]
-        return [str(path) for path in (self.made_from("tables"), *files)] if files else []
+        data = dict.fromkeys(run.data.folder / "meta.json" for run in runs.values())
+        return [str(path) for path in (self.made_from("tables"), *data, *files)] if files else []
 
     def measured(self) -> list[str]:
         """Everything a table is made from."""

@@ -4,14 +4,16 @@ import hashlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.record import written
+from pipeline.record import check, written
 from pipeline.sources import sha256
 
 
@@ -19,8 +21,8 @@ from pipeline.sources import sha256
 class Position:
     """Where a training stands: everything besides weights, optimizer and scaler that the next step depends on."""
 
-    epoch: int = 0  # epochs completed
-    step: int = 0  # steps taken in the next one
+    epoch: Annotated[int, Field(ge=0)] = 0  # epochs completed
+    step: Annotated[int, Field(ge=0)] = 0  # steps taken in the next one
     sums: dict[str, float] = field(default_factory=dict)  # over those steps
     record: str = ""  # the record's text up to here
     seconds: float = 0.0  # of training, over all attempts
@@ -99,8 +101,15 @@ def put_back(content: dict, path: Path, run_id: str, model, optimizer, scaler) -
         optimizer.load_state_dict(content["optimizer"])
         if scaler and content["scaler"]:
             scaler.load_state_dict(content["scaler"])
-        return Position(**content["position"])
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        position = Position(**content["position"])
+        if TypeAdapter(Position).validate_python(content["position"]) != position:  # "3" epochs would be 3
+            raise TypeError("its position has values of other kinds")
+        if position.record:
+            check(position.record.splitlines(), path)
+        return position
+    except UserError:
+        raise
+    except Exception as error:  # what was never written by us can raise anything
         raise UserError(
             f"checkpoint {path} is of another network or version ({error}): delete it to train this run from the start"
         ) from error

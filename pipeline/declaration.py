@@ -62,7 +62,7 @@ class Run(Frozen):
     parent: Name | None = None
     dataset: Name | None = None
     network: Name | None = None
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)] | None = None
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1, max_length=1000)] | None = None
     timesteps: Positive | None = None  # where they are not the network's
     options: dict[str, Any] = {}
 

@@ -1,6 +1,7 @@
 """The device and the arithmetic of a process: what accelerate is asked for."""
 
 import ctypes
+import os
 
 import torch
 from accelerate import Accelerator
@@ -23,9 +24,21 @@ def open_device(declared_precision: str, threads: int) -> tuple[Accelerator, str
     """The accelerator of this process and the precision it computes in. One process: several GPUs come with the cluster."""
     torch.set_num_threads(threads)
     keep_memory()
+    if torch.cuda.is_available():
+        be_deterministic()
     precision = resolve_precision(declared_precision)
     mixed = precision if precision in ("bf16", "fp16") else "no"
     return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available()), precision
+
+
+def be_deterministic() -> None:
+    """The same bits from the same steps on a GPU, wherever PyTorch has a way to them; where it has none it warns.
+
+    https://docs.pytorch.org/docs/stable/notes/randomness.html
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def keep_memory() -> None:

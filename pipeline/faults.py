@@ -34,8 +34,10 @@ def kills(entries: list[dict]) -> list[dict]:
 
 
 def scenarios(entries: list[dict]) -> list[dict]:
-    """Those that were tried, and those that the machine did not allow."""
-    rows = []
+    """Those that were tried, those that the machine did not allow, and those that were to come when the series was cut off."""
+    done = {entry["fault"] for entry in entries if entry["event"] in ("scenario", "not tried")}
+    planned = [name for entry in entries if entry["event"] == "planned" for name in entry["faults"]]
+    rows = [{"fault": name, "times": 0, "outcome": "not reached", "said": ""} for name in planned if name not in done]
     for entry in entries:
         if entry["event"] == "scenario":
             rows.append({"fault": entry["fault"], "times": 1, "outcome": outcome(entry["differ"]), "said": entry["said"]})

@@ -44,19 +44,38 @@ class Record:
 
 def read(path: Path) -> list[dict]:
     """All events of a record. Raises UserError where a line is damaged."""
-    entries = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    return check(path.read_bytes().splitlines(), path)
+
+
+def check(lines: list[bytes] | list[str], path: Path) -> list[dict]:
+    """The events in the lines of a record that is in a file: first the start with its provenance, and each epoch with metrics."""
+    entries: list[dict] = []
+    for number, line in enumerate(lines, start=1):
         try:
-            entries.append(entry := json.loads(line.decode()))
-            if not isinstance(entry, dict) or not {"event", "time"} <= entry.keys():
+            entries.append(entry := json.loads(line.decode() if isinstance(line, bytes) else line))
+            if (
+                not isinstance(entry, dict)
+                or not isinstance(entry.get("event"), str)
+                or type(entry.get("time")) not in (int, float)
+            ):
                 raise ValueError("no event")
+            if entry["event"] == "epoch" and not (type(entry.get("epoch")) is int and isinstance(entry.get("metrics"), dict)):
+                raise ValueError("an epoch without its metrics")
         except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number}, is damaged ({error}): delete the file, and it is restored from the run's checkpoint"
             ) from error
-    if not entries or entries[0]["event"] != "start":
-        raise UserError(f"{path} does not begin with the start of a run: delete it, and it is restored from the run's checkpoint")
+    if not entries or entries[0]["event"] != "start" or not is_provenance(entries[0].get("provenance")):
+        raise UserError(
+            f"{path} does not begin with the start of a run and its provenance: delete it, and it is restored from the run's checkpoint"
+        )
     return entries
+
+
+def is_provenance(told) -> bool:
+    """It has what pages and MLflow say of how a run was made."""
+    kinds = {"git": dict, "versions": dict, "data": dict, "device": str, "kernels": str, "precision": str, "threads": int}
+    return isinstance(told, dict) and all(isinstance(told.get(key), kind) for key, kind in kinds.items())
 
 
 def read_json(path: Path, *keys: str) -> dict:

@@ -4,6 +4,7 @@ A declaration that `extends` another says only what differs: its sections are me
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.errors import UserError, nearest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = ROOT / "workflow" / "experiments"
+FAULTS = 20  # of a declaration that are told at once
 
 
 def load(scale: str, folder: Path = EXPERIMENTS) -> Experiment:
@@ -25,7 +27,7 @@ def load(scale: str, folder: Path = EXPERIMENTS) -> Experiment:
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where}: {'; '.join(explain(fault) for fault in error.errors())}") from error
+        raise UserError(f"{where}: {'; '.join(explain(fault) for fault in error.errors()[:FAULTS])}") from error
     try:
         check(experiment, scale)
     except UserError as error:
@@ -42,7 +44,7 @@ def read(scale: str, folder: Path, heirs: tuple[str, ...] = ()) -> Any:
         raise UserError(f"scale {scale!r}{asking} has no declaration {path.name} in {shown(folder)}: {known}")
     try:
         content = yaml.load(path.read_text(), Loader=UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except Exception as error:  # a tag or a date that is none can raise anything
         raise UserError(f"{shown(path)} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or "extends" not in content:
         return content
@@ -77,8 +79,8 @@ class UniqueKeys(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
+        for key, count in Counter(keys).items():
+            if count > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is repeated", node.start_mark)
         return super().construct_mapping(node, deep)
 

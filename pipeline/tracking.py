@@ -110,6 +110,8 @@ def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]
     try:
         found = content["evaluations"][evaluation.name]
         entry = {"event": "end", "time": float(found["time"]), "metrics": found["metrics"], "warnings": found.get("warnings", [])}
+        if not all(isinstance(text, str) for text in entry["warnings"]):
+            raise TypeError("warnings that are no text")
         if not evaluation.probe:
             flatten(entry["metrics"])["accuracy"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

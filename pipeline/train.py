@@ -25,9 +25,8 @@ def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
     """Train a run to its end and publish it; what is complete appears under its name at once, done.json last."""
     failed = campaign.run_folder(run) / "failed.json"
     if failed.exists():
-        raise UserError(
-            f"run {run.id} has failed before ({read_json(failed, 'reason')['reason']}): mend the cause, then delete {failed}"
-        )
+        reason = read_json(failed, "reason")["reason"]
+        raise UserError(f"{reason}; it has failed before, and is not tried again: mend the cause, then delete {failed}")
     say = speaker(run, log)
     with only_process(campaign.weights_folder(run), say):
         from pipeline.training import Stopped, TrainingFailed
@@ -108,11 +107,15 @@ def speaker(run: Run, log: Path | None):
         line = f"{run.id}: {line}"
         tqdm.write(line, file=sys.stderr)
         if log:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a") as file:
-                file.write(line + "\n")
+            note(log, line)
 
     return say
+
+
+def note(log: Path, line: str) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        file.write(line + "\n")
 
 
 def main() -> None:
@@ -122,7 +125,12 @@ def main() -> None:
     parser.add_argument("--log", metavar="FILE", type=Path, help="append the plain lines to this file too")
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
-    train(campaign, campaign.find_run(options.run), options.log)
+    try:
+        train(campaign, campaign.find_run(options.run), options.log)
+    except (UserError, OSError) as error:
+        if options.log:
+            note(options.log, f"error: {error}")
+        raise
 
 
 if __name__ == "__main__":

@@ -97,8 +97,10 @@ class Trainer:
             self.record.append("resume", at_epoch=self.position.epoch, at_step=self.position.step, provenance=self.provenance())
             self.say(f"goes on at epoch {self.position.epoch}, step {self.position.step}")
         self.mirror = run_mirror(self.campaign, self.run, self.record.entries()[0])
-        if new and self.run.parent:
-            self.record_epoch({})
+        if new:
+            if self.run.parent:
+                self.record_epoch({})
+            self.save()  # before MLflow hears of it: else it would hear of another attempt after a kill
         self.mirror.live(self.record.entries())
         self.saved_at = time.monotonic()
 
@@ -238,8 +240,8 @@ class Trainer:
         entry = self.record.append(
             "epoch", epoch=epoch, metrics=metrics, **({"step": step, "warnings": warnings} if warnings else {})
         )
-        for warning in warnings:
-            self.say(f"warning: after epoch {epoch}, step {step}: {warning}")
+        if warnings:
+            self.say(f"warning: after epoch {epoch}, step {step}: {', '.join(warnings)}")
         if heldout.channel_0 is not None and epoch in (0, self.epochs):
             self.record.append(
                 "channel_0", epoch=epoch, histogram={"bin": BIN, "split": "heldout", "blocks": heldout.channel_0.tolist()}

@@ -1,8 +1,8 @@
 """A campaign whose processes are killed at random until it is done, compared with one that nobody disturbed.
 
-python tests/faults/kills.py --kills 40 --seed 0 --folder FOLDER [--log FILE]. A fault is a moment and one of the processes alive
-then (each second time a training, where one is alive) with SIGKILL or SIGTERM; all of them with SIGKILL; or whichever renames a
-file next, just before or just after it does. With some of them a file is damaged too, as a bad disk does it: a bit of a training's
+python tests/faults/kills.py --kills 40 --seed 0 --folder FOLDER [--log FILE]. Each stage has its turn, every second
+time training. A fault is a random moment of a process of that stage: SIGKILL or SIGTERM to it; SIGKILL to all that are alive then; or
+SIGKILL just before or just after the next time that it renames a file. With some of them a file is damaged too, as a bad disk does it: a bit of a training's
 last checkpoint flipped, its end cut off, its record cut off, or MLflow's store removed; or the clock is set back. The log has
 each; the exit code is 1 where a number, a weight or a table differs in the end.
 """
@@ -18,68 +18,71 @@ import sys
 import time
 from pathlib import Path
 
-from tiny import Campaign, Log, differences
+from tiny import PATIENCE, Campaign, Log, differences
 
 from pipeline.checkpoint import before
 
-LONGEST = 9.0  # seconds between two faults
-RENAMES = 15.0  # seconds that are waited for a rename
+CYCLE = ("prepare", *("train",) * 2, "snakemake", *("train",) * 2, "evaluate", *("train",) * 2, "aggregate", "figure", "report")
+LONGEST = {"train": 3.0}  # seconds from when a process is seen until it is struck; of the others 1 at most, which are soon done
 BACK = 3600  # seconds that the clock is set back
 WIRES = Path(__file__).resolve().with_name("wires")
 
 
 def disturb(campaign: Campaign, kills: int, chance: random.Random, log: Log) -> None:
-    """Faults until there were as many; whenever the campaign is done before, it begins again from nothing."""
-    done, inside, running = 0, 0, campaign.start()
-    while done < kills:
-        time.sleep(chance.uniform(0.2, LONGEST))
-        if running.poll() == 0:
-            campaign.must_be_done()
-            log.note("done before the next fault")
-            campaign.forget()
-        elif alive := campaign.processes():
-            if struck := strike(campaign, alive, chance, training=2 * inside <= done):
-                done, inside = done + 1, inside + ("train" in struck["struck"])
-                log.note("fault", number=done, **struck, damaged=damage(campaign, chance))
-        if running.poll() is not None:
-            running = campaign.start()
+    """Faults, each within the stage whose turn it is; whenever the campaign is done before, it begins again from nothing."""
+    running = campaign.start()
+    for number in range(kills):
+        fault = Fault(campaign, CYCLE[number % len(CYCLE)], chance)
+        began = time.monotonic()
+        while not (struck := fault.strike()):
+            if time.monotonic() - began > PATIENCE:
+                raise SystemExit(f"no {fault.stage} was met within {PATIENCE} s: see {campaign.log}")
+            if running.poll() == 0:
+                campaign.must_be_done()
+                log.note("done before the next fault")
+                campaign.forget()
+            if running.poll() is not None:
+                running = campaign.start()
+            time.sleep(0.1)
+        log.note("fault", number=number + 1, stage=fault.stage, **struck, damaged=damage(campaign, chance))
     campaign.finish(running)
 
 
-def strike(campaign: Campaign, alive: dict[int, str], chance: random.Random, training: bool) -> dict:
-    """One fault: within a `training` where it is a training's turn and one is alive; nothing where no process met it."""
-    trainings = [pid for pid, stage in alive.items() if stage == "train"]
-    others = [pid for pid, stage in alive.items() if stage != "train"]
-    kind = chance.choice(("one", "one", "one", "asked", "all", "rename", "rename"))
-    if kind == "rename":
-        return at_a_rename(campaign, chance.choice(("before", "after")))
-    if kind == "all":
-        chosen, sent = list(alive), signal.SIGKILL
-    else:
-        pool = trainings if trainings and (training or not others) else others
-        chosen, sent = [chance.choice(sorted(pool))], signal.SIGTERM if kind == "asked" else signal.SIGKILL
-    for pid in chosen:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sent)
-    return {"struck": sorted(alive[pid] for pid in chosen), "how": sent.name}
+class Fault:
+    """What is to befall a process of a stage, as chance has it."""
 
+    def __init__(self, campaign: Campaign, stage: str, chance: random.Random):
+        self.campaign, self.stage, self.chance = campaign, stage, chance
+        self.kind = chance.choice(
+            ("one", "one", "asked", "all", "rename", "rename") if stage != "snakemake" else ("one", "asked", "all")
+        )
+        self.armed, self.sprung = (campaign.folder / "wires" / name for name in ("armed", "sprung"))
+        self.told = len(self.lines())
 
-def at_a_rename(campaign: Campaign, when: str) -> dict:
-    """The next process that renames a file is killed; nothing where none does in time."""
-    wires = campaign.folder / "wires"
-    armed, sprung = wires / "armed", wires / "sprung"
-    told = len(sprung.read_text().splitlines()) if sprung.exists() else 0
-    armed.write_text(when)
-    until = time.monotonic() + RENAMES
-    while time.monotonic() < until:
-        lines = sprung.read_text().splitlines() if sprung.exists() else []
-        if len(lines) > told:
-            last = json.loads(lines[-1])
-            stages = [word.removeprefix("pipeline.") for word in last["command"] if word.startswith("pipeline.")]
-            return {"struck": stages or ["snakemake"], "how": f"SIGKILL {when} a rename", "file": Path(last["file"]).name}
-        time.sleep(0.05)
-    armed.unlink(missing_ok=True)
-    return {}
+    def lines(self) -> list[str]:
+        return self.sprung.read_text().splitlines() if self.sprung.exists() else []
+
+    def strike(self) -> dict:
+        """What was struck and how, or nothing while no process of the stage was met."""
+        if len(self.lines()) > self.told:
+            last = json.loads(self.lines()[-1])
+            return {"struck": [self.stage], "how": f"SIGKILL {last['when']} a rename", "file": Path(last["file"]).name}
+        if self.armed.exists() or self.stage not in self.campaign.processes().values():
+            return {}
+        if self.kind == "rename":
+            self.armed.write_text(f"{self.stage} {self.chance.choice(('before', 'after'))}")
+            return {}
+        time.sleep(self.chance.uniform(0, LONGEST.get(self.stage, 1.0)))
+        alive = self.campaign.processes()
+        own = sorted(pid for pid, stage in alive.items() if stage == self.stage)
+        if not own:
+            return {}
+        chosen = list(alive) if self.kind == "all" else [self.chance.choice(own)]
+        sent = signal.SIGTERM if self.kind == "asked" else signal.SIGKILL
+        for pid in chosen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sent)
+        return {"struck": sorted(alive[pid] for pid in chosen), "how": sent.name}
 
 
 def damage(campaign: Campaign, chance: random.Random) -> str:

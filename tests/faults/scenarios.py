@@ -49,6 +49,7 @@ def main() -> None:
         parser.error(f"{folder} is not empty: delete it, or name another folder")
     random.Random(options.seed).shuffle(names)
     calm, log = Campaign(folder / "calm"), Log(options.log or folder / "faults.jsonl", seed=options.seed)
+    log.note("planned", faults=names)
     calm.finish()
     done = [attempt(calm, name, folder / re.sub(r"\W+", "_", name), log) for name in names]
     sys.exit(not all(done))

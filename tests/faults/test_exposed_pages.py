@@ -80,6 +80,7 @@ def page(text):
     content |= {"figures": [figure, figure | {"missing": text}], "evaluations": [measured], "blocks": [cut]}
     content |= {"energy": [shown | joules | {"count_mean": 1.0, "mac_mean": 1.0, "n": 1}] * 2}
     content |= {"runs": [{"run": run, "made": made} | ended]}
+    content["faults"] = [dict.fromkeys(("fault", "times", "outcome", "said"), text) | {"same": same} for same in (True, False)]
     return REPORT.render(content)
 
 

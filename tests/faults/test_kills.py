@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kills import CYCLE
 from tiny import differences, timeless
 
-KILLS = 5
+KILLS = 8
 
 
 def test_a_campaign_that_is_killed_at_random_ends_with_the_same_numbers(tmp_path):
@@ -15,9 +16,18 @@ def test_a_campaign_that_is_killed_at_random_ends_with_the_same_numbers(tmp_path
     run = subprocess.run([*command, "--folder", str(tmp_path / "kills")], capture_output=True, text=True, timeout=900)
     told = [json.loads(line) for line in (tmp_path / "kills/faults.jsonl").read_text().splitlines()]
     assert run.returncode == 0, run.stdout + run.stderr
-    assert [entry["number"] for entry in told if entry["event"] == "fault"] == list(range(1, KILLS + 1))
+    faults = [entry for entry in told if entry["event"] == "fault"]
+    assert [entry["stage"] for entry in faults] == list(CYCLE[:KILLS]) and all(
+        entry["stage"] in entry["struck"] for entry in faults
+    )
     assert told[-1]["event"] == "compared" and told[-1]["files"] > 20
     assert told[-1]["differ"] == [] and told[-1]["logged_twice"] == ""
+
+
+def test_every_stage_has_its_turn_and_every_second_one_is_training():
+    """Of any number of whole turns: 40 are three, and a bit."""
+    assert CYCLE.count("train") * 2 == len(CYCLE)
+    assert set(CYCLE) == {"prepare", "train", "evaluate", "aggregate", "figure", "report", "snakemake"}
 
 
 def test_what_differs_is_named():

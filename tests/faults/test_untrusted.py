@@ -180,6 +180,12 @@ LAUGHS = "".join(f"      b{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 
 @pytest.mark.parametrize(
     "text, said",
     (
+        ("about: 2020-13-45", "is not valid YAML: month must be in 1..12"),
+        ("about: !!bool maybe", "is not valid YAML"),
+        ("about: !!timestamp x", "is not valid YAML"),
+        (f"recipes: {{retrain: {{epochs: {'9' * 5000}}}}}", "is not valid YAML"),
+        ("\n".join(f"key{i}: 1" for i in range(20_000)), "unknown key key0"),
+        (f"runs: {{static: {{seeds: {list(range(2000))}}}}}", "seeds: tuple should have at most 1000 items"),
         (f"about: {'[' * 3000}{']' * 3000}", "is not valid YAML"),
         ("about: &a [*a]", "about: input should be a valid string"),
         (f"runs:\n  at_snn_gamma10:\n    options:\n{LAUGHS}      gamma: *a8", "option gamma: input should be a valid integer"),

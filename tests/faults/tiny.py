@@ -24,7 +24,10 @@ TWICE = """
 from pipeline.mirror import open_client
 client, found = open_client(), []
 for experiment in client.search_experiments():
-    for run in client.search_runs([experiment.experiment_id], max_results=1000):
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    names = [run.info.run_name for run in runs if run.data.tags.get("kind") == "training"]
+    found += [f"{name}, itself" for name in set(names) if names.count(name) > 1]
+    for run in runs:
         for key in run.data.metrics:
             steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
             found += [f"{run.info.run_name} {key}"] if len(steps) > len(set(steps)) else []
@@ -126,7 +129,7 @@ class Campaign:
         """All its numbers, without clocks: files by their bytes, records and evaluations by what they say."""
         half_written = [path for root in (self.results, self.folder / "data") for path in root.rglob(f".*.{platform.node()}.*")]
         told: dict = {str(path.relative_to(self.folder)): "left" for path in half_written}
-        for pattern in ("weights/*/final.safetensors", "figures/*.svg", "figures/*.json", "tables/[!.]*"):
+        for pattern in ("weights/*/final.safetensors", "arrays/*.npz", "figures/*", "tables/[!.]*"):
             told |= {str(p.relative_to(self.results)): p.read_bytes() for p in self.results.glob(pattern)}
         for path in self.results.glob("evals/*.json"):
             told[str(path.relative_to(self.results))] = timeless(json.loads(path.read_text()))

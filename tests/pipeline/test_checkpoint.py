@@ -1,5 +1,6 @@
 import hashlib
 import io
+import json
 import os
 import pickle
 
@@ -9,6 +10,9 @@ from torch import nn
 
 from pipeline.checkpoint import Position, before, load_weights, restore_checkpoint, save_checkpoint, save_weights
 from pipeline.errors import UserError
+
+PROVENANCE = {"git": {}, "versions": {}, "data": {}, "device": "d", "kernels": "k", "precision": "fp32", "threads": 1}
+RECORD = json.dumps({"event": "start", "time": 1.0, "provenance": PROVENANCE}) + "\n"
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def fresh():
 
 def test_everything_comes_back(tmp_path, trained):
     position = Position(
-        epoch=2, step=7, sums={"loss": 1.25}, record="{}\n", seconds=3.5, best={"epoch": 1, "test_accuracy": 50.0}
+        epoch=2, step=7, sums={"loss": 1.25}, record=RECORD, seconds=3.5, best={"epoch": 1, "test_accuracy": 50.0}
     )
     save_checkpoint(tmp_path / "c.pt", "run-1", position, *trained, None)
     model, optimizer = fresh()
@@ -145,3 +149,20 @@ def test_weights_are_known_by_their_run_and_network(tmp_path, trained):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match="can't be read"):
         load_weights(path, model, "run-1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    (
+        {"epoch": "x"}, {"epoch": "3"}, {"epoch": 1.5}, {"step": -5}, {"best": []}, {"sums": "many"}, {"seconds": None}, {"more": 1},
+        {"record": "not json"}, {"record": 5}, {"record": "[1]"}, {"record": '{"event": "end", "time": 0}'}, {"record": "\ud800"},
+        {"record": '{"event": "start", "time": 0}'},
+    ),
+)  # fmt: skip
+def test_a_position_of_any_content_behind_a_valid_checksum_is_refused_in_one_line(tmp_path, trained, change):
+    path, position = tmp_path / "c.pt", Position(step=1, record=RECORD)
+    for key, value in change.items():
+        setattr(position, key, value)
+    save_checkpoint(path, "run-1", position, *trained, None)
+    with pytest.raises(UserError, match="c.pt.*(delete it|delete the file)"):
+        restore_checkpoint(path, "run-1", *fresh(), None)

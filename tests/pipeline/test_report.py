@@ -217,6 +217,7 @@ def test_the_table_of_faults_is_what_their_log_says(campaign, tmp_path, monkeypa
             {"event": "compared", "differ": [], "logged_twice": ""},
             {"event": "scenario", "fault": "two graphs", "said": HOSTILE, "differ": ["tables/table1.csv"]},
             {"event": "not tried", "fault": "full disk", "why": "no mount"},
+            {"event": "planned", "faults": ["a clock", "two graphs"]},
         )
     )
     rows = faults.tried()
@@ -224,6 +225,7 @@ def test_the_table_of_faults_is_what_their_log_says(campaign, tmp_path, monkeypa
         ("SIGKILL: snakemake and train", 1, "the same numbers"),
         ("SIGKILL: train", 2, "the same numbers"),
         ("with a kill: checkpoint.pt cut", 1, "the same numbers"),
+        ("a clock", 0, "not reached"),
         ("full disk", 0, "not tried: no mount"),
         ("two graphs", 1, "differs: tables/table1.csv"),
     ]

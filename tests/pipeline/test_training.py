@@ -147,7 +147,9 @@ def test_a_lost_loss_fails_once_and_is_not_tried_again(monkeypatch):
         with pytest.raises(UserError, match="the loss is nan in epoch 1, step 1, the loss alone: every layer's output is finite"):
             train(made, run)
     assert json.loads((made.run_folder(run) / "failed.json").read_text())["run"] == run.id
-    with pytest.raises(UserError, match="has failed before .* mend the cause, then delete"):
+    with pytest.raises(
+        UserError, match="the loss is nan .* has failed before, and is not tried again: mend the cause, then delete"
+    ):
         train(made, run)
 
 
@@ -302,7 +304,7 @@ def test_what_is_dead_in_a_network_stands_in_log_record_mlflow_and_evaluations(m
     assert all("sps.stages.0 never spikes" not in e["warnings"] and halted in e["warnings"] for e in entries)
     assert all({silent, halted} <= set(e["warnings"]) and e["step"] == 4 * e["epoch"] for e in entries[1:])
     assert all(e["metrics"]["warnings"] == len(e["warnings"]) for e in entries)
-    assert f"at_snn-s0-{run.id[-8:]}: warning: after epoch 3, step 12: {silent}" in capsys.readouterr().err
+    assert f"{run.id}: warning: after epoch 3, step 12: {', '.join(entries[-1]['warnings'])}" in capsys.readouterr().err
     (tracked,) = in_mlflow(made, run)
     assert silent in tracked.data.tags["warnings"] and tracked.data.metrics["warnings"] == len(entries[-1]["warnings"])
     told = evaluate(made, run)["evaluations"]["at_snn"]

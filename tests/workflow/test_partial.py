@@ -28,7 +28,8 @@ def test_a_graph_with_a_failed_run_ends_with_a_table_of_the_others_that_names_it
     run = snakemake(tree, "--workflow-profile", "workflow/profiles/local")
     told = run.stdout + run.stderr
     assert run.returncode != 0
-    assert f"run {failed} has failed before (the loss is nan in epoch 2, step 3): mend the cause" in told
+    assert "the loss is nan in epoch 2, step 3; it has failed before, and is not tried again: mend the cause" in told
+    assert "it has failed before" in (tree / f"results/tiny/logs/train/{failed}.log").read_text()
     assert f"- {failed}: it failed: the loss is nan in epoch 2, step 3" in told and "Missing, 1 of 4 runs:" in told
     rows = list(csv.DictReader((tree / "results/tiny/partial/table1.csv").open()))
     ours = [row for row in rows if row["n"]]
