@@ -156,7 +156,7 @@ class Campaign:
         files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "claims", "report")]
         files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in FIGURE_KINDS]
         files += [self.folder / "tables" / "claims.csv", self.folder / "report.html"]
-        return [*map(str, files), *self.tables()]
+        return [*self.prepared(), *map(str, files), *self.tables()]
 
     def tables(self) -> list[str]:
         return [*(str(self.folder / "tables" / name) for name in TABLES), str(self.links)]
