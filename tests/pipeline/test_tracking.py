@@ -181,7 +181,7 @@ def test_a_record_forgets_what_came_after_the_checkpoint(tmp_path):
 
 def test_an_empty_record_is_refused(tmp_path):
     (tmp_path / "record.jsonl").write_text("")
-    with pytest.raises(ValueError, match="does not begin with the start of a run: delete it"):
+    with pytest.raises(ValueError, match="does not begin with the start of a run and its provenance: delete it"):
         read(tmp_path / "record.jsonl")
 
 
