@@ -25,8 +25,7 @@ from pipeline.mirror import open_client
 client, found = open_client(), []
 for experiment in client.search_experiments():
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    names = [run.info.run_name for run in runs if run.data.tags.get("kind") == "training"]
-    found += [f"{name}, itself" for name in set(names) if names.count(name) > 1]
+    found += [f"{run.info.run_name}, not ended" for run in runs if (run.data.tags.get("kind"), run.info.status) == ("training", "RUNNING")]
     for run in runs:
         for key in run.data.metrics:
             steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
