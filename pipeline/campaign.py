@@ -19,6 +19,7 @@ from pipeline.scale import load
 CONFIG_KEYS = ("scale", "data")
 STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
 RESULTS = Path("results")
+FAULTS = RESULTS / "faults.jsonl"  # the log of `make faults`
 FIGURE_KINDS = ("svg", "pdf", "json")  # a figure's files: two pictures, and the numbers that are drawn
 TABLES = (
     "readings.csv",
@@ -207,7 +208,7 @@ class Campaign:
 
     def shown(self) -> list[str]:
         """What the report shows."""
-        asked_for = (self.folder / "bench" / "index.html", RESULTS / "faults.jsonl")  # speed and faults, where they were measured
+        asked_for = (self.folder / "bench" / "index.html", FAULTS)  # speed and faults, where they were measured
         return [*self.products(), str(self.made_from("claims")), *(str(path) for path in asked_for if path.exists())]
 
     @property

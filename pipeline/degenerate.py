@@ -39,10 +39,7 @@ def spikes_of(network: nn.Module) -> Iterator[Spikes]:
     """
     spikes, hooks = Spikes(), []
 
-    def hear(name: str):
-        return lambda _module, _given, output: spikes.listen(name, output)
-
-    def hear_parts(names: list[str]):
+    def hear(*names: str):
         def listen(_module, _given, output: Tensor) -> None:
             for name, part in zip(names, output.chunk(len(names), dim=-1)):
                 spikes.listen(name, part)
@@ -52,7 +49,7 @@ def spikes_of(network: nn.Module) -> Iterator[Spikes]:
     for name, module in network.named_modules():
         name = name.removeprefix("backbone.")
         if isinstance(module, SSA):
-            hooks.append(module.qkv.register_forward_hook(hear_parts([f"{name}.{part}" for part in "qkv"])))
+            hooks.append(module.qkv.register_forward_hook(hear(*(f"{name}.{part}" for part in "qkv"))))
             hooks.append(module.projection.register_forward_pre_hook(lambda _m, given, name=name: spikes.listen(name, given[0])))
         elif isinstance(module, SpikingConv | SpikingLinear | Neuron) and not name.endswith(".qkv"):
             hooks.append(module.register_forward_hook(hear(name)))

@@ -3,22 +3,24 @@
 import json
 from collections import Counter
 
-from pipeline.campaign import RESULTS
+from pipeline.campaign import FAULTS
 from pipeline.errors import UserError
 
-LOG = RESULTS / "faults.jsonl"
 SAME = "the same numbers"
 
 
 def tried() -> list[dict]:
-    """A row for each kind: `fault`, `times`, `outcome`, whether that is the `same` numbers, `said`; none where nothing was tried. Raises UserError for a damaged log."""
-    if not LOG.exists():
+    """A row for each kind: `fault`, `times`, `outcome`, whether that is the `same` numbers, `said`; none where nothing was tried.
+
+    Raises UserError for a damaged log.
+    """
+    if not FAULTS.exists():
         return []
     try:
-        entries = [json.loads(line) for line in LOG.read_text().splitlines()]
+        entries = [json.loads(line) for line in FAULTS.read_text().splitlines()]
         return [row | {"same": row["outcome"] == SAME} for row in (*kills(entries), *scenarios(entries))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UserError(f"{LOG} is damaged ({error}): delete it, or run make faults, which makes it again") from error
+        raise UserError(f"{FAULTS} is damaged ({error}): delete it, or run make faults, which makes it again") from error
 
 
 def kills(entries: list[dict]) -> list[dict]:

@@ -120,12 +120,8 @@ class Mirror:
         status, run_id = ENDS.get(entries[-1]["event"]), self.mlflow_run.info.run_id
         if status:
             self.client.set_terminated(run_id, status, int(entries[-1]["time"] * 1000))
-        elif self.mlflow_run.info.status == "FAILED":
-            self.client.update_run(run_id, "RUNNING")
 
     def connect(self, entries: list[dict]) -> None:
-        from mlflow.entities import Param
-
         client = open_client()
         experiment = experiment_of(client, self.scale)
         started = started_at(entries)
@@ -133,24 +129,28 @@ class Mirror:
         found = next((run for run in same if run.info.start_time == started), None)  # others: attempts with another record
         self.mlflow_run = found or self.create(client, experiment, started)
         if not self.mlflow_run.data.params:  # new, or its process was killed before it had any
-            params = [Param(key, str(value)[:6000]) for key, value in self.params.items()]
-            client.log_batch(self.mlflow_run.info.run_id, params=params)
+            self.describe(client)
+        if self.mlflow_run.info.status == "FAILED":
+            client.update_run(self.mlflow_run.info.run_id, "RUNNING")
         for key in self.mlflow_run.data.metrics:
             self.known |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
         self.client = client
 
     def create(self, client, experiment: str, started: int):
-        from mlflow.entities import Dataset, DatasetInput
-
         nested = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
-        created = client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **nested}, self.name)
-        client.log_inputs(created.info.run_id, datasets=[DatasetInput(Dataset(**self.dataset))])
-        return created
+        return client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **nested}, self.name)
+
+    def describe(self, client) -> None:
+        """Data set and parameters, these last: where they are, all is."""
+        from mlflow.entities import Dataset, DatasetInput, Param
+
+        run_id = self.mlflow_run.info.run_id
+        client.log_inputs(run_id, datasets=[DatasetInput(Dataset(**self.dataset))])
+        client.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in self.params.items()])
 
     def retag(self) -> None:
         """Tags as they are now: the rows of a table may have changed, or a parent been created twice."""
-        tags = self.tags | {PARENT_TAG: campaign_run(self.client, self.mlflow_run.info.experiment_id, self.scale)}
-        self.tag(tags)
+        self.tag(self.tags | {PARENT_TAG: campaign_run(self.client, self.mlflow_run.info.experiment_id, self.scale)})
 
     def tag(self, tags: dict[str, str]) -> None:
         known = self.mlflow_run.data.tags

@@ -44,6 +44,8 @@ def read(scale: str, folder: Path, heirs: tuple[str, ...] = ()) -> Any:
         raise UserError(f"scale {scale!r}{asking} has no declaration {path.name} in {shown(folder)}: {known}")
     try:
         content = yaml.load(path.read_text(), Loader=UniqueKeys)
+    except OSError:
+        raise
     except Exception as error:  # a tag or a date that is none can raise anything
         raise UserError(f"{shown(path)} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or "extends" not in content:

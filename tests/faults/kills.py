@@ -1,15 +1,14 @@
 """A campaign whose processes are killed at random until it is done, compared with one that nobody disturbed.
 
-python tests/faults/kills.py --kills 40 --seed 0 --folder FOLDER [--log FILE]. Each stage has its turn, every second
-time training. A fault is a random moment of a process of that stage: SIGKILL or SIGTERM to it; SIGKILL to all that are alive then; or
-SIGKILL just before or just after the next time that it renames a file. With some of them a file is damaged too, as a bad disk does it: a bit of a training's
-last checkpoint flipped, its end cut off, its record cut off, or MLflow's store removed; or the clock is set back. The log has
-each; the exit code is 1 where a number, a weight or a table differs in the end.
+python tests/faults/kills.py --kills 40 --seed 0 --folder FOLDER [--log FILE]. Each stage has its turn, every second time training. A
+fault is a random moment of a process of that stage: SIGKILL or SIGTERM to it; SIGKILL to all that are alive then; or SIGKILL just
+before or just after the next time that it renames a file. With some of them a file is damaged too, as a bad disk does it: a bit of a
+training's last checkpoint flipped, its end cut off, its record cut off, or MLflow's store removed; or the clock is set back. The log
+has each; the exit code is 1 where a number, a weight or a table differs in the end.
 """
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -18,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from tiny import PATIENCE, Campaign, Log, differences
+from tiny import PATIENCE, Campaign, Log, asked, differences
 
-from pipeline.checkpoint import before
+from pipeline.checkpoint import Damaged, before, read_checkpoint
 
 CYCLE = ("prepare", *("train",) * 2, "snakemake", *("train",) * 2, "evaluate", *("train",) * 2, "aggregate", "figure", "report")
 LONGEST = {"train": 3.0}  # seconds from when a process is seen until it is struck; of the others 1 at most, which are soon done
@@ -122,25 +121,17 @@ def set_back(campaign: Campaign) -> str:
 
 
 def whole(path: Path) -> bool:
-    """A checkpoint that its checksum agrees with."""
     try:
-        digest, _, content = path.read_bytes().partition(b"\n")
-    except FileNotFoundError:
+        read_checkpoint(path)
+    except (Damaged, FileNotFoundError):
         return False
-    return digest.decode(errors="replace") == hashlib.sha256(content).hexdigest()
+    return True
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, required=True, help="empty or absent; it holds both campaigns")
-    parser.add_argument("--log", type=Path, help="append to this file (default: FOLDER/faults.jsonl)")
-    options = parser.parse_args()
-    folder = options.folder.resolve()
-    if folder.exists() and any(folder.iterdir()):
-        parser.error(f"{folder} is not empty: delete it, or name another folder or seed")
-    log = Log(options.log or folder / "faults.jsonl", seed=options.seed)
+    options, folder, log = asked(parser)
     wires = folder / "disturbed/wires"
     calm = Campaign(folder / "calm")
     disturbed = Campaign(folder / "disturbed", PYTHONPATH=str(WIRES), FAULT_WIRES=str(wires))

@@ -15,7 +15,7 @@ from pathlib import Path
 import damages  # noqa: F401  they enter themselves into SCENARIOS
 import surroundings  # noqa: F401
 from scenario import SCENARIOS, NotAsItMust, NotHere
-from tiny import Campaign, Log, differences
+from tiny import Campaign, Log, asked, differences
 
 
 def attempt(calm: Campaign, name: str, folder: Path, log: Log) -> bool:
@@ -37,18 +37,13 @@ def attempt(calm: Campaign, name: str, folder: Path, log: Log) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scenarios", description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="empty or absent")
-    parser.add_argument("--log", type=Path, help="append to this file (default: FOLDER/faults.jsonl)")
-    parser.add_argument("--seed", type=int, default=0, help="of their order")
     parser.add_argument("names", nargs="*", metavar="NAME", help="some of them (default: all)")
-    options = parser.parse_args()
-    folder, names = options.folder.resolve(), options.names or list(SCENARIOS)
+    options, folder, log = asked(parser)
+    names = options.names or list(SCENARIOS)
     if unknown := set(names) - SCENARIOS.keys():
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
-    if folder.exists() and any(folder.iterdir()):
-        parser.error(f"{folder} is not empty: delete it, or name another folder")
     random.Random(options.seed).shuffle(names)
-    calm, log = Campaign(folder / "calm"), Log(options.log or folder / "faults.jsonl", seed=options.seed)
+    calm = Campaign(folder / "calm")
     log.note("planned", faults=names)
     calm.finish()
     done = [attempt(calm, name, folder / re.sub(r"\W+", "_", name), log) for name in names]

@@ -45,6 +45,20 @@ def on_small_disk(campaign: Campaign, place: str, margin: int, before: str = "tr
     return "; ".join(errors(told.partition(AFTER_THAT)[0]))
 
 
+def goes_well(campaign: Campaign) -> None:
+    """The graph comes to its end, says nothing, and MLflow has everything once."""
+    code, told = campaign.run()
+    must(code == 0 and not errors(told), told)
+    must(not (twice := campaign.logged_twice()), twice)
+
+
+def wait_for_training(campaign: Campaign, run: str, graph: subprocess.Popen) -> None:
+    """Until it has a checkpoint, while the graph runs."""
+    place = campaign.results / "weights" / run / "checkpoint.pt"
+    wait_for(lambda: place.exists() or graph.poll() is not None)
+    must(graph.poll() is None, "the training was not seen")
+
+
 @scenario("file system full under a checkpoint")
 def full_checkpoint(campaign: Campaign) -> str:
     campaign.forget_run("at_snn")
@@ -88,8 +102,7 @@ def server_killed(campaign: Campaign) -> str:
     server = serve(campaign, port)
     try:
         running = campaign.start()
-        wait_for(lambda: (campaign.results / "weights" / run / "checkpoint.pt").exists() or running.poll() is not None)
-        must(running.poll() is None, "the training was not seen")
+        wait_for_training(campaign, run, running)
         stop(server)
         code = running.wait()
         said = errors(campaign.log.read_text())
@@ -98,9 +111,7 @@ def server_killed(campaign: Campaign) -> str:
         )
         must(any("MLflow" in line for line in said), str(said))
         server = serve(campaign, port)
-        code, told = campaign.run()
-        must(code == 0, told)
-        must(not (twice := campaign.logged_twice()), twice)
+        goes_well(campaign)
         return "; ".join(said)
     finally:
         stop(server)
@@ -134,9 +145,7 @@ def store_locked(campaign: Campaign) -> str:
         other.execute("rollback")
     said = errors(told)
     must(code != 0 and any("MLflow" in line for line in said), told)
-    code, told = campaign.run()
-    must(code == 0, told)
-    must(not (twice := campaign.logged_twice()), twice)
+    goes_well(campaign)
     return "; ".join(said)
 
 
@@ -145,8 +154,7 @@ def store_removed(campaign: Campaign) -> str:
     campaign.forget_products()
     for path in (campaign.folder / "results").glob("mlflow.db*"):
         path.unlink()
-    code, told = campaign.run()
-    must(code == 0 and not errors(told), told)
+    goes_well(campaign)
     return "filled again from the records"
 
 
@@ -175,14 +183,10 @@ def two_trainers(campaign: Campaign) -> str:
 @scenario("clock set back by an hour within a training")
 def clock(campaign: Campaign) -> str:
     run = campaign.forget_run("at_snn")
-    place = campaign.results / "weights" / run / "checkpoint.pt"
     running = campaign.start(PYTHONPATH=str(WIRES), FAULT_CLOCK="3600")
-    wait_for(lambda: place.exists() or running.poll() is not None)
-    must(running.poll() is None, "the training was not seen")
+    wait_for_training(campaign, run, running)
     stop(running)
     said = set_back(campaign)
     wait_for(lambda: subprocess.run(["flock", "-n", campaign.folder / ".snakemake/run.lock", "true"]).returncode == 0)
-    code, told = campaign.run()
-    must(code == 0 and not errors(told), told)
-    must(not (twice := campaign.logged_twice()), twice)
+    goes_well(campaign)
     return said

@@ -23,10 +23,9 @@ def test_a_campaign_that_meets_faults_ends_with_the_same_numbers(tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     planned, told = told[0], told[1:]
     assert set(planned["faults"]) == {entry["fault"] for entry in told} == set(NAMES)
-    for entry in told:
-        if entry["event"] == "not tried":
-            pytest.skip(f"{entry['fault']}: {entry['why']}")
-        assert entry["differ"] == [] and entry["said"]
+    assert all(entry["differ"] == [] and entry["said"] for entry in told if entry["event"] == "scenario")
+    if impossible := [f"{entry['fault']}: {entry['why']}" for entry in told if entry["event"] == "not tried"]:
+        pytest.skip("; ".join(impossible))
 
 
 class Copy:

@@ -1,5 +1,6 @@
 """A tiny campaign in a folder of its own, run as `make` runs it, and what it comes to."""
 
+import argparse
 import json
 import os
 import platform
@@ -25,8 +26,9 @@ from pipeline.mirror import open_client
 client, found = open_client(), []
 for experiment in client.search_experiments():
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    found += [f"{run.info.run_name}, not ended" for run in runs if (run.data.tags.get("kind"), run.info.status) == ("training", "RUNNING")]
     for run in runs:
+        unended = run.data.tags.get("kind") == "training" and run.info.status == "RUNNING"
+        found += [f"{run.info.run_name}, not ended"] if unended else []
         for key in run.data.metrics:
             steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
             found += [f"{run.info.run_name} {key}"] if len(steps) > len(set(steps)) else []
@@ -138,7 +140,7 @@ class Campaign:
         return told
 
     def logged_twice(self) -> str:
-        """Metrics of MLflow that have a step more than once, in words."""
+        """Metrics of MLflow that have a step more than once, and trainings that never end there, in words."""
         told = subprocess.run(
             [sys.executable, "-c", TWICE], cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
@@ -167,3 +169,15 @@ class Log:
         print(line, flush=True)
         with self.path.open("a") as file:
             file.write(line + "\n")
+
+
+def asked(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Path, Log]:
+    """A series' arguments, those of all series among them; its folder, which must be new; its log."""
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, required=True, help="empty or absent; the campaigns lie in it")
+    parser.add_argument("--log", type=Path, help="append to this file (default: FOLDER/faults.jsonl)")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    if folder.exists() and any(folder.iterdir()):
+        parser.error(f"{folder} is not empty: delete it, or name another folder or seed")
+    return options, folder, Log(options.log or folder / "faults.jsonl", seed=options.seed)

@@ -207,7 +207,7 @@ FAULT = {"event": "fault", "struck": ["train"], "how": "SIGKILL", "damaged": ""}
 
 
 def test_the_table_of_faults_is_what_their_log_says(campaign, tmp_path, monkeypatch):
-    monkeypatch.setattr(faults, "LOG", tmp_path / "faults.jsonl")
+    monkeypatch.setattr(faults, "FAULTS", tmp_path / "faults.jsonl")
     assert faults.tried() == [] and "Faults tried" not in page(campaign, faults=[])
     (tmp_path / "faults.jsonl").write_text(
         lines(
@@ -242,14 +242,14 @@ def test_the_table_of_faults_is_what_their_log_says(campaign, tmp_path, monkeypa
     ),
 )
 def test_kills_that_changed_something_or_were_not_compared_did_not_survive(tmp_path, monkeypatch, ends, said):
-    monkeypatch.setattr(faults, "LOG", tmp_path / "faults.jsonl")
+    monkeypatch.setattr(faults, "FAULTS", tmp_path / "faults.jsonl")
     (tmp_path / "faults.jsonl").write_text(lines(FAULT, *ends))
     assert faults.tried()[0]["outcome"].startswith(said)
 
 
 @pytest.mark.parametrize("text", ("{", "3\n", '{"event": "fault"}\n', '{"event": "compared"}\n'))
 def test_a_damaged_log_of_faults_is_one_line(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(faults, "LOG", tmp_path / "faults.jsonl")
+    monkeypatch.setattr(faults, "FAULTS", tmp_path / "faults.jsonl")
     (tmp_path / "faults.jsonl").write_text(text)
     with pytest.raises(UserError, match="faults.jsonl is damaged .* delete it"):
         faults.tried()

@@ -7,7 +7,7 @@ rule aggregate:
         tables=report(campaign.tables(), caption="../report/tables.rst", category="Tables"),
         made=campaign.made_from("tables"),
     shell:
-        "workflow/no_later_than_now.sh {input} && exec {campaign.stage[aggregate]}"
+        BEGIN + "{campaign.stage[aggregate]}"
 
 
 # The paper's sentences, judged on tables and figures.
@@ -18,4 +18,4 @@ rule claims:
         table=report(f"{campaign.folder}/tables/claims.csv", caption="../report/claims.rst", category="Claims"),
         made=campaign.made_from("claims"),
     shell:
-        "workflow/no_later_than_now.sh {input} && exec {campaign.stage[claims]}"
+        BEGIN + "{campaign.stage[claims]}"

@@ -7,4 +7,4 @@ rule evaluate:
         arrays=f"{campaign.folder}/arrays/{{measured}}.npz",
     threads: campaign.experiment.threads
     shell:
-        "workflow/no_later_than_now.sh {input} && exec {campaign.stage[evaluate]} --set {wildcards.measured}"
+        BEGIN + "{campaign.stage[evaluate]} --set {wildcards.measured}"

@@ -14,7 +14,7 @@ rule figure:
     wildcard_constraints:
         figure="|".join(campaign.experiment.figures) or "none",
     shell:
-        "workflow/no_later_than_now.sh {input} && exec {campaign.stage[figure]} --figure {wildcards.figure}"
+        BEGIN + "{campaign.stage[figure]} --figure {wildcards.figure}"
 
 
 rule report:
@@ -24,4 +24,4 @@ rule report:
         page=report(f"{campaign.folder}/report.html", caption="../report/page.rst", category="Report"),
         made=campaign.made_from("report"),
     shell:
-        "workflow/no_later_than_now.sh {input} && exec {campaign.stage[report]}"
+        BEGIN + "{campaign.stage[report]}"

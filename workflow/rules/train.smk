@@ -13,4 +13,4 @@ rule train:
     threads: campaign.experiment.threads
     retries: 3  # one that was asked to stop, or killed, goes on where it was; one that can't be mended ends at once
     shell:
-        "workflow/no_later_than_now.sh {input} && exec {campaign.stage[train]} --run {wildcards.run} --log {log}"
+        BEGIN + "{campaign.stage[train]} --run {wildcards.run} --log {log}"
