@@ -5,7 +5,7 @@ PORT ?= 5000
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: reproduce data bench test faults ui lock
+.PHONY: reproduce data bench test faults check-run publish ui lock
 .DELETE_ON_ERROR:
 
 reproduce: .venv/ready
@@ -18,6 +18,15 @@ data bench: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+
+# A run beside the reference curves of its kind, while it trains or after:  make check-run RUN=<id> SCALE=laptop
+check-run: .venv/ready
+	@$(BIN)/python -m pipeline.reference --scale $(SCALE) --check "$(RUN)"
+
+# What git keeps of a small campaign besides tables, figures and records: the weights, and how its trainings went
+publish: .venv/ready
+	$(BIN)/python -m pipeline.published --scale $(SCALE)
+	$(BIN)/python -m pipeline.reference --scale $(SCALE)
 
 # Files, data and names of any content are read or refused, and stay where they belong; a tiny campaign that is killed at random, 40
 # times, and copies of it that meet full disks, lost servers and damaged files end with the numbers of one that nobody disturbed

@@ -10,5 +10,6 @@ exec 9>.snakemake/run.lock
 flock --nonblock 9 || { echo "run.sh: the graph is already being run here: waits for it to end" >&2; flock 9; }
 locked=$(find results data -maxdepth 2 -type d ! -writable 2>/dev/null | head -n 1)
 [ -z "$locked" ] || { echo "run.sh: $locked can't be written: change its permissions, or mount it for writing" >&2; exit 2; }
+python -m pipeline.published || exit
 rm -rf .snakemake/locks
 exec snakemake --cores all --workflow-profile workflow/profiles/local "$@" -- "$target"

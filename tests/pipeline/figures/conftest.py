@@ -1,5 +1,6 @@
 """A small campaign whose weights make tokens merge and halt: what the figures' tests draw from, evaluated for real."""
 
+import json
 from contextlib import chdir
 
 import pandas as pd
@@ -60,6 +61,7 @@ CONTENT = {
         "by_block": {"run": "static", "probe": "accuracy_by_block_and_timestep"},
         "similarity": {"run": "static", "probe": "block_similarity"},
         "masked": {"run": "static", "probe": "masking", "settings": {"masked": [10, 40], "images": 10}},
+        "onset": {"run": "static", "probe": "halting_onset", "settings": {"betas": [-10.0, -4.0], "images": 10}},
         "map": {"run": "at_snn", "probe": "gamma_epsilon", "settings": {"gammas": [0, 5], "epsilons": [0.01, 0.5], "images": 10}},
     },
     "table1": [{"evaluation": "static"}],
@@ -81,6 +83,8 @@ CONTENT = {
         "parts_apart": {"evaluations": ["static", "static_control", "merge_only", "halt_only", "at_snn"]},
         "halting_readings": {"evaluations": ["static_control", "at_snn", "at_snn_printed", "at_snn_example"]},
         "gamma_epsilon": {"evaluations": ["map"]},
+        "halting_onset": {"evaluations": ["onset"]},
+        "tokens_over_training": {"evaluations": ["at_snn", "at_snn_1d"]},
     },
 }
 GAINS = {0: 0.6, 1: 1.0}  # by seed: what makes channel 0 grow, and tokens halt
@@ -120,6 +124,19 @@ def network_of(seed: int, data):
     return network
 
 
+def write_record(campaign: Campaign, evaluation, before) -> None:
+    """A record of two epochs, whose tokens are those of two evaluations: one in which nothing halts, then the run's own."""
+    kinds = {"device": "", "kernels": "", "precision": "float32", "threads": 1, "git": {}, "versions": {}, "data": {}}
+    entries = [{"event": "start", "time": 0, "provenance": kinds}]
+    for epoch, one in enumerate((before, evaluation)):
+        metrics = tracking.evaluation_entries(campaign, one)[-1]["metrics"]
+        entries.append({"event": "epoch", "time": 1, "epoch": epoch, "metrics": metrics})
+    folder = campaign.run_folder(evaluation.run)
+    records.replace(folder / "record.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))
+    done = records.read_json(folder / "done.json") | {"record_sha256": sha256(folder / "record.jsonl")}
+    records.replace_json(folder / "done.json", done)
+
+
 def make() -> Campaign:
     AcceleratorState._reset_state(reset_partial_state=True)  # a process has one; other tests may have asked for bf16
     made = Campaign(Experiment.model_validate(CONTENT))
@@ -139,6 +156,9 @@ def make() -> Campaign:
         records.replace_json(made.run_folder(run) / "done.json", content)
     for run in made.measured_runs:
         evaluate(made, run)
+    for name in ("at_snn", "at_snn_1d"):
+        for evaluation, before in zip(made.named(name), made.named("at_snn_never")):
+            write_record(made, evaluation, before)
     metrics = {e.id: flatten(tracking.evaluation_entries(made, e)[-1]["metrics"]) for e in made.evaluations}
     records.replace(made.folder / "tables/readings.csv", csv(readings(made, pd.Series(metrics))))
     records.replace(made.folder / "tables/energy.csv", csv(energy(made)))

@@ -20,6 +20,7 @@ NAMES = [
     "accuracy_over_timesteps", "accuracy_over_tokens", "accuracy_by_block_and_timestep", "block_similarity", "worked_example",
     "blocks_per_token", "merged_and_halted_maps", "merged_and_halted", "easy_and_hard", "energy_by_module", "energy_conventions",
     "halting_axes", "two_neurons", "masking", "parts_apart", "halting_readings", "gamma_epsilon",
+    "halting_onset", "tokens_over_training",
 ]  # fmt: skip
 
 
@@ -71,6 +72,16 @@ def test_merged_and_halted_tokens_are_those_of_the_trace_counted_one_by_one(camp
             assert seed["halted"][l - 1] == pytest.approx([count["halted", l, t] for t in range(3)])
             assert seed["computed"][l - 1] == pytest.approx([count["computed", l, t] for t in range(3)])
         assert 0 < seed["halted"][1][0] < seed["halted"][2][2] < 0.8, "otherwise nothing is shown"
+
+
+def test_tokens_over_training_are_the_records(campaign):
+    told = figure.draw(campaign, "tokens_over_training")
+    for name, row in zip(("at_snn", "at_snn_1d"), told["networks"], strict=True):
+        for epoch, evaluation in enumerate(("at_snn_never", name)):
+            found = [shown.metrics_of(campaign, e, "tokens_by_block")["tokens_by_block"] for e in campaign.named(evaluation)]
+            assert row["tokens_by_block"]["mean"][epoch] == pytest.approx(np.mean(found, axis=0))
+    halted = np.array(told["networks"][0]["halted_by_block"]["mean"])
+    assert not halted[0].any() and halted[1].any() and "0.00 % halted before the retraining" in told["caption"]
 
 
 def test_easy_and_hard_are_the_tenths_of_the_images_that_are_classified_right(campaign):

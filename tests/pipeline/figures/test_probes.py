@@ -13,7 +13,7 @@ from models.convert import from_official_spikformer
 from models.spikingformer import Spikingformer
 from models.vit import ViT
 from pipeline import shown
-from pipeline.figures import MissingData, accuracy_by_block_and_timestep, block_similarity, gamma_epsilon, masking
+from pipeline.figures import MissingData, accuracy_by_block_and_timestep, block_similarity, gamma_epsilon, halting_onset, masking
 from pipeline.prepared import Split
 from pipeline.randomness import generator
 from pipeline.subject import Subject
@@ -219,3 +219,42 @@ def test_settings_that_mean_nothing_are_refused(settings, fault):
 @pytest.mark.parametrize("count", (1, 7, 24, 250))
 def test_as_many_images_are_measured_as_are_asked_for(count):
     assert sum(len(labels) for _, labels in subject(spikformer(depth=1)).batches(images=count)) == min(count, IMAGES)
+
+
+@torch.no_grad()
+def test_channel_0_is_that_of_the_plain_stream_and_halting_that_of_the_formula():
+    """Eqs. 3 and 4 once more, image by image: with nothing merged, and a network whose blocks are run one by one."""
+    of = subject(spikformer())
+    told = halting_onset.measure(of, halting_onset.Settings(betas=(-10.0, -4.0)))
+    images, labels = pixels(of)
+    u, counts = of.backbone.embed(images), []
+    for block in of.backbone.blocks:
+        u = block(u)
+        counts.append(torch.bincount(u[..., 0].flatten().long(), minlength=9).double() / u[..., 0].numel())
+    assert np.array(told["channel_0"])[:, :9] == pytest.approx(torch.stack(counts).numpy()) and counts[-1][3:].sum() > 0
+    assert told["plain"] == pytest.approx(right(of.backbone(images).logits, labels))
+    for place, beta in enumerate((-10.0, -4.0)):
+        for axes in ("2d", "1d"):
+            assert told[f"halted_{axes}"][place] == pytest.approx(halted_by_hand(of.backbone, images, beta, axes))
+    assert told["halted_1d"][1] > told["halted_1d"][0] and told["halted_2d"][0] > told["halted_1d"][0]
+    assert halting_onset.at_once() == 3, "METHOD: x = 3 gives .9933"
+
+
+def halted_by_hand(backbone, images, beta, axes):
+    """Share of the tokens that halted in an earlier block."""
+    u = backbone.embed(images)
+    timesteps, count, tokens = u.shape[:3]
+    live, streams = torch.ones(u.shape[:3], dtype=torch.bool), u
+    score = torch.zeros(len(backbone.blocks), *u.shape[:3], dtype=torch.float64)
+    halted = 0.0
+    for l, block in enumerate(backbone.blocks):
+        streams = block(streams, live)
+        score[l] = torch.where(live, torch.sigmoid(5 * streams[..., 0] + beta), 0)
+        for t in range(timesteps):
+            blocks = score[: l + 1]
+            total = blocks[:, : t + 1].sum((0, 1)) if axes == "2d" else blocks[:, t].sum(0)
+            live[t] &= total < 0.99
+        streams = streams * live[..., None]
+        if l + 1 < len(backbone.blocks):
+            halted += float((~live).double().mean()) / len(backbone.blocks)
+    return halted

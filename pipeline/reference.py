@@ -1,0 +1,173 @@
+"""How trainings of each kind went here, epoch by epoch: what a new one is compared with while it runs.
+
+python -m pipeline.reference --scale laptop writes the scale's lines of baselines/reference_curves.csv from its records;
+python -m pipeline.reference --scale laptop --check RUN compares a run, finished or not, with them (make check-run RUN=...).
+
+Two runs are of one kind where all that is declared of them is the same but seed, threads and precision; where the images come from
+and the version of the code may differ. A value is off where it is further from the mean of the reference's n seeds than
+4 sqrt(1 + 1/n) standard deviations: those between seeds, pooled over the scale's kinds that have several, at that epoch.
+"""
+
+import argparse
+import math
+import sys
+
+import pandas as pd
+
+import baselines
+from pipeline import record as records
+from pipeline import shown
+from pipeline.campaign import Campaign, common_arguments, open_campaign
+from pipeline.discovery import method, method_options
+from pipeline.errors import UserError, run_stage
+from pipeline.identity import NUMERICS, Run, digest
+from pipeline.scale import ROOT
+
+CURVES = ROOT / "baselines" / "reference_curves.csv"
+DEVIATIONS = 4.0
+METRICS = ("train_loss", "heldout_accuracy", "average_tokens")
+LEAST = {"train_loss": 0.01, "average_tokens": 0.005}  # a deviation between seeds is taken to be no smaller
+HELDOUT = 1000  # images, whose number bounds how well an accuracy is known
+WORDS = {"train_loss": ("training loss", "{:.3f}"), "heldout_accuracy": ("held-out accuracy (%)", "{:.1f}")}
+WORDS["average_tokens"] = ("average tokens", "{:.3f}")
+COLUMNS = ["scale", "kind", "title", "dataset", "architecture", "epoch", "metric", "mean", "deviation", "n", "runs", "numerics"]
+
+
+def kind_of(run: Run) -> dict:
+    """What two runs must have in common to go alike: all that is declared of them and of what they start from, but the seed."""
+    fields = {key: getattr(run, key) for key in ("method", "options", "network", "recipe")}
+    data = {"name": run.data.name, "train": run.data.train}
+    return fields | {"data": data, "parent": kind_of(run.parent) if run.parent else None}
+
+
+def title_of(run: Run) -> str:
+    return baselines.label(method(run.method).TITLE, method_options(run.method, run.options))
+
+
+def epochs_of(entries: list[dict]) -> dict[int, dict]:
+    """The metrics of each epoch of a training, those that a reference has."""
+    done = (entry for entry in entries if entry["event"] == "epoch" and entry["epoch"] > 0)
+    return {e["epoch"]: {key: x for key in METRICS if isinstance(x := e["metrics"].get(key), int | float)} for e in done}
+
+
+def curves(campaign: Campaign) -> pd.DataFrame:
+    """The finished trainings of a campaign: a line per kind, epoch and metric. Raises UserError where no kind has two seeds."""
+    lines = []
+    for run in campaign.runs:
+        if (campaign.run_folder(run) / "done.json").exists():
+            about = {"kind": digest(kind_of(run)), "title": title_of(run), "dataset": run.data.name}
+            about |= {"architecture": run.architecture, "run": run.id}
+            told = epochs_of(records.read(campaign.run_folder(run) / "record.jsonl"))
+            lines += [
+                about | {"epoch": e, "metric": key, "value": x} for e, metrics in told.items() for key, x in metrics.items()
+            ]
+    if not lines:
+        raise UserError(f"scale {campaign.experiment.scale} has no finished training: make reproduce SCALE=... trains it")
+    keys = ["kind", "title", "dataset", "architecture", "epoch", "metric"]
+    grouped = pd.DataFrame(lines).groupby(keys, sort=False)
+    table = grouped.agg(mean=("value", "mean"), variance=("value", "var"), n=("value", "count"), runs=("run", " ".join))
+    table = table.reset_index()
+    pooled = table[table.n > 1].groupby(["metric", "epoch"]).apply(pool, include_groups=False)
+    if pooled.empty:
+        raise UserError(
+            f"scale {campaign.experiment.scale}: no kind of training has two finished seeds, so nothing tells a spread"
+        )
+    table["deviation"] = [pooled.get((line.metric, line.epoch)) for line in table.itertuples()]
+    table["scale"], table["numerics"] = campaign.experiment.scale, NUMERICS
+    return table.dropna(subset="deviation")[COLUMNS].round({"mean": 6, "deviation": 6})
+
+
+def pool(of: pd.DataFrame) -> float:
+    """The standard deviation that several samples of one spread have together."""
+    return math.sqrt((of.variance * (of.n - 1)).sum() / (of.n - 1).sum())
+
+
+def keep(campaign: Campaign) -> pd.DataFrame:
+    """The scale's lines, in place of those that it had."""
+    made = curves(campaign)
+    others = pd.read_csv(CURVES) if CURVES.exists() else pd.DataFrame(columns=COLUMNS)
+    others = others[others.scale != campaign.experiment.scale]
+    whole = pd.concat([table for table in (others, made) if len(table)], ignore_index=True)
+    records.replace(CURVES, whole.to_csv(index=False, lineterminator="\n"))
+    return made
+
+
+def compare(run: Run, entries: list[dict], reference: pd.DataFrame) -> pd.DataFrame:
+    """The run beside the reference, a line per epoch and metric that both have: value, low, high and whether it lies between."""
+    own = reference[reference.kind == digest(kind_of(run))]
+    if own.empty:
+        raise UserError(f"no reference for {title_of(run)} on {run.architecture} as {run.id} is trained: {known(run, reference)}")
+    lines, told = [], epochs_of(entries)
+    for line in own.itertuples():
+        if line.metric in told.get(line.epoch, {}):
+            half = allowed(line)
+            found = {"epoch": line.epoch, "metric": line.metric, "value": told[line.epoch][line.metric], "n": line.n}
+            lines.append(found | {"low": line.mean - half, "high": line.mean + half, "own": run.id in line.runs.split()})
+    if not lines:
+        raise UserError(f"run {run.id} has no epoch yet that the reference has: wait for the first to end")
+    table = pd.DataFrame(lines)
+    return table.assign(within=(table.low <= table.value) & (table.value <= table.high))
+
+
+def allowed(line) -> float:
+    """How far from the mean of n seeds one more may lie."""
+    share = min(max(line.mean / 100, 1 / HELDOUT), 1 - 1 / HELDOUT)
+    least = 100 * math.sqrt(share * (1 - share) / HELDOUT) if line.metric == "heldout_accuracy" else LEAST[line.metric]
+    return DEVIATIONS * math.sqrt(1 + 1 / line.n) * max(line.deviation, least)
+
+
+def known(run: Run, reference: pd.DataFrame) -> str:
+    """What there is a reference for, those of the run's data set first."""
+    near = reference[reference.dataset == run.data.name]
+    found = (near if len(near) else reference).drop_duplicates("kind")
+    titles = [
+        f"{line.title} on {shown.data_title(line.dataset)}, {line.architecture}, scale {line.scale}"
+        for line in found.itertuples()
+    ]
+    return f"known are {'; '.join(titles)}" if titles else "none is kept yet, python -m pipeline.reference makes one"
+
+
+def find_entries(campaign: Campaign, run: Run) -> list[dict]:
+    """A run's record as far as it has come."""
+    places = [folder / "record.jsonl" for folder in (campaign.run_folder(run), campaign.weights_folder(run))]
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        raise UserError(f"run {run.id} has not begun: make reproduce SCALE={campaign.experiment.scale} trains it")
+    return records.read(path)
+
+
+def tell(run: Run, table: pd.DataFrame) -> str:
+    """The comparison in lines; what is off is marked."""
+    lines = [f"{run.id}: {title_of(run)} beside {table.n.max()} reference seed{'s' if table.n.max() > 1 else ''}"]
+    lines += ["  it is one of them" if table.own.any() else ""]
+    for line in table.itertuples():
+        name, pattern = WORDS[line.metric]
+        between = f"expected {pattern.format(line.low)} to {pattern.format(line.high)}"
+        lines.append(f"{'  ' if line.within else '! '}epoch {line.epoch}: {name} {pattern.format(line.value)}, {between}")
+    off = table[~table.within]
+    end = f"as expected so far, to epoch {table.epoch.max()}"
+    if len(off):
+        end = f"off from epoch {off.epoch.min()} on: look at data, recipe and versions before more time goes into it"
+    return "\n".join([*filter(None, lines), end])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="pipeline.reference", description=__doc__.split("\n\n")[0])
+    common_arguments(parser)
+    parser.add_argument("--check", metavar="RUN", help="compare this run instead of keeping the scale's curves")
+    options = parser.parse_args()
+    campaign = open_campaign(options.scale, options.data)
+    if options.check is None:
+        made = keep(campaign)
+        print(f"{CURVES.relative_to(ROOT)}: {made.kind.nunique()} kinds of training of scale {options.scale}")
+        return
+    if not CURVES.exists():
+        raise UserError(f"{CURVES} is missing: git checkout brings it back, python -m pipeline.reference makes one")
+    run = campaign.find_run(options.check)
+    table = compare(run, find_entries(campaign, run), pd.read_csv(CURVES))
+    print(tell(run, table))
+    sys.exit(0 if table.within.all() else 1)
+
+
+if __name__ == "__main__":
+    run_stage(main, "reference")

@@ -1,0 +1,93 @@
+"""What git keeps of a small campaign: weights that a clone goes on with, and curves that a new run is compared with."""
+
+import json
+import math
+import shutil
+
+import pandas as pd
+import pytest
+from copied import call, jobs, one_line, run_id, snakemake
+
+CURVES = "baselines/reference_curves.csv"
+
+
+@pytest.fixture(scope="module")
+def kept(tree):
+    """The tiny campaign, with its weights published and its curves kept, and no curves of other scales."""
+    (tree / CURVES).unlink(missing_ok=True)
+    for stage in ("published", "reference"):
+        run = call(tree, f"pipeline.{stage}", "--scale", "tiny")
+        assert run.returncode == 0, run.stderr
+    return tree
+
+
+def check(tree, run):
+    return call(tree, "pipeline.reference", "--scale", "tiny", "--check", run)
+
+
+def epochs(tree, run):
+    path = tree / "results/tiny/runs" / run / "record.jsonl"
+    return [e["metrics"] for e in map(json.loads, path.read_text().splitlines()) if e["event"] == "epoch" and e["epoch"]]
+
+
+def test_a_clone_with_published_weights_trains_nothing(kept):
+    weights = kept / "results/tiny/weights"
+    before = {path.parent.name: path.read_bytes() for path in weights.glob("*/final.safetensors")}
+    shutil.rmtree(weights)
+    assert jobs(snakemake(kept, "-n"))["train"] == "4"
+    restored = call(kept, "pipeline.published")
+    assert "the published weights of 4 runs" in restored.stdout, restored.stderr
+    assert {path.parent.name: path.read_bytes() for path in weights.glob("*/final.safetensors")} == before and len(before) == 4
+    assert jobs(snakemake(kept, "-n")) == {}
+
+
+def test_published_weights_that_were_changed_are_refused(kept):
+    run = run_id(kept, "static")
+    place, copy = (kept / "results/tiny" / name for name in (f"weights/{run}/final.safetensors", f"published/{run}.safetensors"))
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:-1] + b"?")
+    place.unlink()
+    one_line(call(kept, "pipeline.published"), "pipeline.published", f"{run}.safetensors is not what its run ended with")
+    copy.write_bytes(whole)
+    assert call(kept, "pipeline.published").returncode == 0 and place.read_bytes() == whole
+
+
+def test_the_reference_is_the_mean_of_the_seeds_and_their_pooled_spread(kept):
+    table = pd.read_csv(kept / CURVES)
+    assert set(table.scale) == {"tiny"} and table.kind.nunique() == 2 and set(table.n) == {2}
+    losses = {
+        label: [epochs(kept, run_id(kept, label, seed))[1]["train_loss"] for seed in (0, 1)] for label in ("static", "at_snn")
+    }
+    for title, own in (("STATIC", losses["static"]), ("AT-SNN (γ = 5)", losses["at_snn"])):
+        line = table[(table.title == title) & (table.epoch == 2) & (table.metric == "train_loss")].iloc[0]
+        assert line["mean"] == pytest.approx(sum(own) / 2, abs=1e-6)
+        pooled = math.sqrt(sum((a - b) ** 2 / 2 for a, b in losses.values()) / 2)
+        assert line.deviation == pytest.approx(pooled, abs=1e-6) and pooled > 0
+
+
+def test_a_run_of_the_reference_is_as_expected_and_one_that_learns_nothing_is_not(kept):
+    run = run_id(kept, "static", 1)
+    told = check(kept, run)
+    assert told.returncode == 0 and "it is one of them" in told.stdout and "as expected so far, to epoch 2" in told.stdout
+    path = kept / "results/tiny/runs" / run / "record.jsonl"
+    whole = path.read_text()
+    entries = [json.loads(line) for line in whole.splitlines()]
+    for entry in entries:
+        if entry.get("epoch") == 2:
+            entry["metrics"]["train_loss"] = 9.0
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    told = check(kept, run)
+    path.write_text(whole)
+    assert told.returncode == 1 and "! epoch 2: training loss 9.000, expected" in told.stdout
+    assert told.stdout.endswith("off from epoch 2 on: look at data, recipe and versions before more time goes into it\n")
+
+
+def test_a_run_without_a_reference_says_which_there_are(kept):
+    table = pd.read_csv(kept / CURVES)
+    table[table.title != "STATIC"].to_csv(kept / CURVES, index=False)
+    run = check(kept, run_id(kept, "static"))
+    table.to_csv(kept / CURVES, index=False)
+    one_line(
+        run, "pipeline.reference", r"no reference for STATIC .* known are AT-SNN \(γ = 5\) on shapes, Spikformer-2-16, scale tiny"
+    )
+    one_line(check(kept, "static-s0-00000000"), "pipeline.reference", "did you mean")
