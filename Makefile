@@ -5,7 +5,7 @@ PORT ?= 5000
 SEED ?= 0
 BIN := .venv/bin
 
-.PHONY: reproduce data bench test faults check-run publish ui lock
+.PHONY: reproduce data bench test faults check-run publish pages ui lock
 .DELETE_ON_ERROR:
 
 reproduce: .venv/ready
@@ -27,6 +27,10 @@ check-run: .venv/ready
 publish: .venv/ready
 	$(BIN)/python -m pipeline.published --scale $(SCALE)
 	$(BIN)/python -m pipeline.reference --scale $(SCALE)
+
+# The numbers in README.md and RESULTS.md, from the files that they link to
+pages: .venv/ready
+	$(BIN)/python -m pipeline.pages
 
 # Files, data and names of any content are read or refused, and stay where they belong; a tiny campaign that is killed at random, 40
 # times, and copies of it that meet full disks, lost servers and damaged files end with the numbers of one that nobody disturbed

@@ -145,7 +145,7 @@ class Campaign:
 
     @cached_property
     def set_digest(self) -> str:
-        experiment = self.experiment.model_dump(mode="json", include={"scale", "about", "table1", "figures"})
+        experiment = self.experiment.model_dump(mode="json", include={"scale", "about", "table1", "figures", "show_images"})
         return digest([experiment, [run.id for run in self.runs], [evaluation.id for evaluation in self.evaluations]])
 
     # What the workflow asks for

@@ -110,6 +110,9 @@ class Experiment(Frozen):
     evaluations: dict[Name, Evaluation]
     table1: Annotated[tuple[Row, ...], Field(min_length=1)]
     figures: dict[Name, Figure] = {}
+    show_images: bool = (
+        True  # in figures; else grey stands for them, where images of a data set may not be passed on with the results
+    )
 
 
 def inherited(experiment: Experiment, label: str, key: str) -> Any:

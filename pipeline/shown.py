@@ -1,6 +1,7 @@
 """What figures, claims and the report read of a finished campaign: tables, a probe's numbers, arrays."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +16,10 @@ from pipeline.discovery import discovered, method, method_options
 from pipeline.errors import UserError
 from pipeline.figures import MissingData
 from pipeline.identity import Evaluation
+from pipeline.prepared import Prepared, Split
 
 SIDE = 8  # tokens per side of an image
+HIDDEN = 225  # the grey that stands for images which are not shown
 Item = TypeVar("Item")
 
 
@@ -100,6 +103,19 @@ def arrays_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict[
     if lacking := [name for name in wanted if name not in found]:
         raise MissingData(f"{evaluation.id} has no {', '.join(lacking)}: name an evaluation of a method that adapts tokens")
     return found
+
+
+def test_images(campaign: Campaign, evaluation: Evaluation) -> Split:
+    """The test images of an evaluation as figures show them: grey where the declaration says that they are not to be shown."""
+    split = Prepared(evaluation.run.data.folder).split("test")
+    if campaign.experiment.show_images:
+        return split
+    return replace(split, images=np.broadcast_to(np.uint8(HIDDEN), split.images.shape))
+
+
+def about_images(campaign: Campaign) -> str:
+    """The last sentence of a figure's caption that shows images."""
+    return "" if campaign.experiment.show_images else " Grey stands for the images, which are not passed on with these results."
 
 
 def fates(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
 from pipeline.identity import Evaluation
-from pipeline.prepared import Prepared, Split
+from pipeline.prepared import Split
 
 TITLE = "Blocks that computed each token, summed over timesteps (Fig. 5)"
 DEFINITION = (
@@ -27,7 +27,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     known = [n["background_halts_earlier_by_blocks"] for n in seeds if "undefined" not in n]
     numbers = {"mean": float(np.mean(known)) if known else None, "std": float(np.std(known, ddof=1)) if len(known) > 1 else None}
     numbers |= {"n": len(known), "seeds": seeds}
-    return paint(campaign, evaluations[0]), {"caption": caption(numbers)} | numbers
+    return paint(campaign, evaluations[0]), {"caption": caption(numbers) + shown.about_images(campaign)} | numbers
 
 
 def caption(numbers: dict) -> str:
@@ -66,7 +66,7 @@ def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def arrays_of(campaign: Campaign, evaluation: Evaluation) -> tuple[dict, Split]:
     arrays = shown.arrays_of(campaign, evaluation, "blocks", "halt_block", "merge_block")
-    return arrays, Prepared(evaluation.run.data.folder).split("test")
+    return arrays, shown.test_images(campaign, evaluation)
 
 
 def paint(campaign: Campaign, evaluation: Evaluation):

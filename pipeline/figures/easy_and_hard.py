@@ -8,7 +8,6 @@ import numpy as np
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
 from pipeline.identity import Evaluation
-from pipeline.prepared import Prepared
 
 TITLE = "Easy and hard images by the tokens they use (Fig. 7b)"
 DEFINITION = (
@@ -31,7 +30,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     mean = {key: float(value.mean()) for key, value in values.items()}
     std = {key: float(value.std(ddof=1)) if len(seeds) > 1 else None for key, value in values.items()}
     numbers = {"mean": mean, "std": std, "n": len(seeds), "seeds": seeds}
-    return paint(campaign, evaluations[0], numbers), {"caption": caption(numbers)} | numbers
+    return paint(campaign, evaluations[0], numbers), {"caption": caption(numbers) + shown.about_images(campaign)} | numbers
 
 
 def measured(campaign: Campaign, evaluation: Evaluation) -> dict:
@@ -84,7 +83,7 @@ def paint(campaign: Campaign, evaluation: Evaluation, numbers: dict):
     figure = plt.figure(figsize=(12, 3.0), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
     axes = left.subplots(2, 2 * COLUMNS, squeeze=False)
-    images = Prepared(evaluation.run.data.folder).split("test").images
+    images = shown.test_images(campaign, evaluation).images
     blocks = shown.arrays_of(campaign, evaluation, "blocks")["blocks"]
     most = evaluation.run.network["depth"] * evaluation.timesteps
     for axis in axes.flat:

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline import canvas, shown
 from pipeline.campaign import Campaign
 from pipeline.identity import Evaluation
-from pipeline.prepared import Prepared, Split
+from pipeline.prepared import Split
 
 TITLE = "Tokens merged away and halted, over images (Fig. 6)"
 DEFINITION = (
@@ -27,7 +27,7 @@ GAP = 0.12  # between maps, in maps
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A block of maps per image; the numbers have each token's fate: 0 computed, 1 merged away, 2 halted."""
     evaluation = evaluations[0]
-    fates, split = shown.fates(campaign, evaluation), Prepared(evaluation.run.data.folder).split("test")
+    fates, split = shown.fates(campaign, evaluation), shown.test_images(campaign, evaluation)
     across, down = layout(evaluation.run.network["depth"])
     halted, right = (fates == 2).mean(axis=(0, 1, 3)), shown.correct(campaign, evaluation)
     chosen = choose(halted, right, split.labels, across * down)
@@ -36,7 +36,9 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         "run": evaluation.run.id,
         "images": [told(fates, split.labels, i) for i in chosen],
     }
-    return paint(fates, split, chosen, (across, down)), {"caption": caption(fates, numbers["images"])} | numbers
+    return paint(fates, split, chosen, (across, down)), {
+        "caption": caption(fates, numbers["images"]) + shown.about_images(campaign)
+    } | numbers
 
 
 def layout(depth: int) -> tuple[int, int]:

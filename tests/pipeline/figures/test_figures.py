@@ -253,3 +253,16 @@ def test_the_papers_claims_find_their_numbers_in_the_figures(campaign):
     axes = json.loads((campaign.folder / "figures/halting_axes.json").read_text())["seeds"]
     expected = -np.mean([seed["2d_minus_1d_tokens"] for seed in axes])
     assert told.loc["2D halting removes more tokens"].value == pytest.approx(expected, abs=1e-4) and expected > 0
+
+
+@pytest.mark.parametrize("name", ("blocks_per_token", "merged_and_halted_maps", "easy_and_hard"))
+def test_images_that_are_not_to_be_shown_are_in_no_figure(campaign, monkeypatch, name):
+    shows = figure.draw(campaign, name)
+    with_images = (campaign.folder / "figures" / f"{name}.svg").read_bytes()
+    monkeypatch.setattr(campaign, "experiment", campaign.experiment.model_copy(update={"show_images": False}))
+    (evaluation, *_) = campaign.named("at_snn")
+    split = shown.test_images(campaign, evaluation)
+    assert (split.images == shown.HIDDEN).all() and len(split) == 30 and split.labels.any()
+    hides = figure.draw(campaign, name)
+    assert hides["caption"] == shows["caption"] + shown.about_images(campaign) and "Grey stands for" in hides["caption"]
+    assert (campaign.folder / "figures" / f"{name}.svg").read_bytes() != with_images

@@ -1,0 +1,63 @@
+"""Every number in RESULTS.md and in README's words on results is the one that its link leads to."""
+
+import pandas as pd
+import pytest
+
+from pipeline import pages
+from pipeline.errors import UserError
+from pipeline.scale import ROOT
+
+
+@pytest.mark.parametrize("name", pages.PAGES)
+def test_a_page_says_what_the_files_say_that_it_links_to(name):
+    text = (ROOT / name).read_text()
+    assert text == pages.filled(text), "make pages writes the numbers in"
+    assert len(pages.LINK.findall(text)) > 5
+
+
+def test_results_link_every_number_of_a_sentence():
+    """What is left of the text without links, code and headings holds no measured number: none with a decimal point or percent."""
+    import re
+
+    text = re.sub(r"\[[^\]]*\]\([^)]*\)|`[^`]*`|^#.*$|^\|.*$|```.*?```", "", (ROOT / "RESULTS.md").read_text(), flags=re.M | re.S)
+    assert not re.findall(r"\d+\.\d+ ?(?:%|points|µJ)|\d+ ?%", text)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    (tmp_path / "results").mkdir()
+    lines = [
+        {"run": "a", "t": 4, "mean": 16.756, "std": 0.449, "share": 0.8047, "verdict": "holds"},
+        {"run": "b", "t": 4, "mean": -1.5},
+    ]
+    pd.DataFrame(lines).to_csv(tmp_path / "results/x.csv", index=False)
+    (tmp_path / "results/y.json").write_text('{"networks": [{"halted": [0.0131]}], "seconds": 12345.6}')
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ('[0.0 ± 0.0](results/x.csv "mean ± std where run=a, t=4")', "16.8 ± 0.4"),
+        ('[0 %](results/x.csv "100 × share where run=a")', "80 %"),
+        ('[+9.00 points](results/x.csv "mean where run=b")', "−1.50 points"),
+        ('[+9.0](results/x.csv "mean where run=a")', "+16.8"),
+        ('[fails](results/x.csv "verdict where run=a")', "holds"),
+        ('[9.9 %](results/y.json "100 × networks.0.halted.0")', "1.3 %"),
+        ('[0 s](results/y.json "seconds")', "12,346 s"),
+    ],
+)
+def test_a_number_keeps_the_form_that_it_is_written_in(files, before, after):
+    found = pages.filled(f"It is {before}.")
+    assert found == f"It is [{after}]{before[before.index('(') :]}." and pages.filled(found) == found
+
+
+@pytest.mark.parametrize("query", ("mean where t=4", "mean where run=c", "median where run=a", "std where run=b"))
+def test_a_title_that_names_no_single_number_is_one_line(files, query):
+    with pytest.raises(UserError, match="mend the link's title"):
+        pages.filled(f'[1](results/x.csv "{query}")')
+
+
+def test_a_text_with_fewer_numbers_than_its_title_names_is_one_line(files):
+    with pytest.raises(UserError, match="write one for each"):
+        pages.filled('[16.8](results/x.csv "mean ± std where run=a")')
