@@ -68,6 +68,11 @@ def darker(colour: str, times: int) -> str:
     return "#" + "".join(f"{int(int(colour[i : i + 2], 16) * 0.5**times):02x}" for i in (1, 3, 5))
 
 
+def block_colour(block: int, depth: int) -> tuple:
+    """Of a block, counted from 0: from dark to light over the network."""
+    return pyplot().get_cmap(HEAT)(0.05 + 0.85 * block / max(1, depth - 1))
+
+
 def raised(title: str) -> str:
     """A method's name with its superscript, as matplotlib writes one."""
     return title.replace("^e", "$^e$")

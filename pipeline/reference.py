@@ -14,11 +14,9 @@ import sys
 
 import pandas as pd
 
-import baselines
 from pipeline import record as records
 from pipeline import shown
 from pipeline.campaign import Campaign, common_arguments, open_campaign
-from pipeline.discovery import method, method_options
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import NUMERICS, Run, digest
 from pipeline.scale import ROOT
@@ -40,10 +38,6 @@ def kind_of(run: Run) -> dict:
     return fields | {"data": data, "parent": kind_of(run.parent) if run.parent else None}
 
 
-def title_of(run: Run) -> str:
-    return baselines.label(method(run.method).TITLE, method_options(run.method, run.options))
-
-
 def epochs_of(entries: list[dict]) -> dict[int, dict]:
     """The metrics of each epoch of a training, those that a reference has."""
     done = (entry for entry in entries if entry["event"] == "epoch" and entry["epoch"] > 0)
@@ -55,7 +49,7 @@ def curves(campaign: Campaign) -> pd.DataFrame:
     lines = []
     for run in campaign.runs:
         if (campaign.run_folder(run) / "done.json").exists():
-            about = {"kind": digest(kind_of(run)), "title": title_of(run), "dataset": run.data.name}
+            about = {"kind": digest(kind_of(run)), "title": shown.title(run.method, run.options), "dataset": run.data.name}
             about |= {"architecture": run.architecture, "run": run.id}
             told = epochs_of(records.read(campaign.run_folder(run) / "record.jsonl"))
             lines += [
@@ -96,7 +90,9 @@ def compare(run: Run, entries: list[dict], reference: pd.DataFrame) -> pd.DataFr
     """The run beside the reference, a line per epoch and metric that both have: value, low, high and whether it lies between."""
     own = reference[reference.kind == digest(kind_of(run))]
     if own.empty:
-        raise UserError(f"no reference for {title_of(run)} on {run.architecture} as {run.id} is trained: {known(run, reference)}")
+        raise UserError(
+            f"no reference for {shown.title(run.method, run.options)} on {run.architecture} as {run.id} is trained: {known(run, reference)}"
+        )
     lines, told = [], epochs_of(entries)
     for line in own.itertuples():
         if line.metric in told.get(line.epoch, {}):
@@ -138,7 +134,9 @@ def find_entries(campaign: Campaign, run: Run) -> list[dict]:
 
 def tell(run: Run, table: pd.DataFrame) -> str:
     """The comparison in lines; what is off is marked."""
-    lines = [f"{run.id}: {title_of(run)} beside {table.n.max()} reference seed{'s' if table.n.max() > 1 else ''}"]
+    lines = [
+        f"{run.id}: {shown.title(run.method, run.options)} beside {table.n.max()} reference seed{'s' if table.n.max() > 1 else ''}"
+    ]
     lines += ["  it is one of them" if table.own.any() else ""]
     for line in table.itertuples():
         name, pattern = WORDS[line.metric]

@@ -29,7 +29,7 @@ SMALLEST_SHOWN = 1e-6  # share of the tokens
 
 
 class Settings(ProbeSettings):
-    """The betas that are tried besides the paper's."""
+    """The betas that are tried."""
 
     betas: tuple[float, ...] = Field(default=(-10, -8, -6, -5, -4, -3, -2, -1), min_length=1)
 
@@ -102,7 +102,7 @@ def paint(rows: list[dict]):
         channel = np.array(row["channel_0"]["mean"])
         values = np.arange(channel.shape[1])
         for block, shares in enumerate(channel):
-            tint = canvas.pyplot().get_cmap(canvas.HEAT)(0.05 + 0.85 * block / max(1, len(channel) - 1))
+            tint = canvas.block_colour(block, len(channel))
             seen = np.where(shares > SMALLEST_SHOWN, 100 * shares, np.nan)
             left.plot(values, seen, marker="o", ms=4, lw=1.2, color=tint, label=f"block {block + 1}")
         left.axvspan(at_once() - 0.5, values[-1] + 0.5, color=canvas.RED, alpha=0.08, lw=0)

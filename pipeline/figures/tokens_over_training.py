@@ -55,7 +55,7 @@ def paint(rows: list[dict]):
         for axis, (key, name) in zip(pair, KINDS.items()):
             mean, std = (None if v is None else 100 * np.array(v) for v in (row[key]["mean"], row[key]["std"]))
             for block in range(mean.shape[1]):
-                tint = canvas.pyplot().get_cmap(canvas.HEAT)(0.05 + 0.85 * block / max(1, mean.shape[1] - 1))
+                tint = canvas.block_colour(block, mean.shape[1])
                 spread = None if std is None else std[:, block]
                 axis.errorbar(
                     row["epochs"], mean[:, block], spread, color=tint, marker="o", ms=3.5, capsize=2, label=f"block {block + 1}"
