@@ -1,9 +1,11 @@
-"""Tokens of each block over a retraining: whether halting starts, ends or goes on as the weights move."""
+"""Tokens of each block over a retraining: whether halting starts, ends or goes on as the weights move.
+
+Dimensions: E epochs, L blocks.
+"""
 
 import numpy as np
 
-from pipeline import canvas, shown
-from pipeline.aggregate import epochs_of
+from pipeline import canvas, shown, tracking
 from pipeline.campaign import Campaign
 from pipeline.figures import MissingData
 from pipeline.identity import Evaluation
@@ -11,49 +13,58 @@ from pipeline.identity import Evaluation
 TITLE = "Tokens of each block over a retraining"
 DEFINITION = (
     "Of the 1,000 held-out images' tokens, at all timesteps, those that each block computes, after each epoch of the retraining; epoch 0 is "
-    "the pretrained network with AT-SNN's rules put into it. Left: computed; right: halted in an earlier block, of those that no merge "
-    "took away. Means over seeds, with the standard deviation."
+    "the pretrained network with AT-SNN's rules put into it. Left: computed; middle: halted in an earlier block, of those that no merge "
+    "took away. Right: of the tokens that a block computes, those whose channel 0, which the halting score is made of, spikes (u_0 / n of "
+    "Eq. 3 at least 1/2), before and after the retraining; the last block's score halts nothing at its own timestep. Means over "
+    "seeds, with the standard deviation."
 )
 MOST_EVALUATIONS = None
 KINDS = {"tokens_by_block": "computed (% of 64)", "halted_by_block": "halted (% of 64)"}
+SPIKING = "spiking_by_block"
+MOMENTS = {"before": (canvas.ORANGE, "white"), "after": (canvas.BLUE, canvas.BLUE)}
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A row per network: [epochs, blocks] of each kind."""
+    """A row per network: [E, L] of each kind, [2, L] of what spikes before and after."""
     rows, seeds = [], []
     for name, own in shown.by_name(evaluations).items():
         mine = [told(campaign, e) for e in own]
         about = {"evaluation": name, "dataset": own[0].run.data.name, "title": shown.title(own[0].run.method, own[0].run.options)}
         about |= {"architecture": own[0].run.architecture, "n": len(own), "epochs": mine[0]["epochs"]}
-        rows.append(about | {key: shown.spread([m[key] for m in mine]) for key in KINDS})
+        rows.append(about | {key: shown.spread([m[key] for m in mine]) for key in (*KINDS, SPIKING)})
         seeds += mine
     return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
 
 
 def told(campaign: Campaign, evaluation: Evaluation) -> dict:
-    """One seed's record: epochs, and tokens of each [epochs, blocks]."""
-    epochs = epochs_of(campaign, evaluation.run)
-    if any(not isinstance(entry["metrics"].get(key), list) for entry in epochs for key in KINDS):
+    """One seed's record: epochs, tokens of each [E, L], and the share of them whose channel 0 spikes [2, L]."""
+    entries = tracking.record_of(campaign, evaluation.run)
+    epochs = [entry for entry in entries if entry["event"] == "epoch"]
+    counted = [np.array(entry["histogram"]["blocks"]) for entry in entries if entry["event"] == "channel_0"]
+    if len(counted) != len(MOMENTS) or any(not isinstance(entry["metrics"].get(key), list) for entry in epochs for key in KINDS):
         raise MissingData(
             f"the record of {evaluation.run.id} has no tokens of each block: delete its run, and it is trained again"
         )
     found = {key: [entry["metrics"][key] for entry in epochs] for key in KINDS}
+    found[SPIKING] = [(blocks[:, 1:].sum(1) / np.maximum(blocks.sum(1), 1)).tolist() for blocks in counted]
     return {"evaluation": evaluation.id, "run": evaluation.run.id, "epochs": [entry["epoch"] for entry in epochs]} | found
 
 
 def caption(row: dict) -> str:
     halted = 100 * np.array(row["halted_by_block"]["mean"]).mean(1)
+    spiking = 100 * np.array(row[SPIKING]["mean"])[:, 0]
     name = f"{shown.data_title(row['dataset'])}, {row['title']}"
     return (
-        f"{name} (n = {row['n']}): {halted[0]:.2f} % halted before the retraining, {halted[-1]:.2f} % after it, mean over blocks."
+        f"{name} (n = {row['n']}): {halted[0]:.2f} % halted before the retraining, {halted[-1]:.2f} % after it, mean over blocks; channel 0 "
+        f"of {spiking[0]:.2f} % of the first block's tokens spikes before, of {spiking[-1]:.2f} % after."
     )
 
 
 def paint(rows: list[dict]):
-    figure, axes = canvas.panels(len(rows), len(KINDS), width=9.0, height=2.6 * len(rows))
-    for pair, row in zip(axes, rows):
-        for axis, (key, name) in zip(pair, KINDS.items()):
-            mean, std = (None if v is None else 100 * np.array(v) for v in (row[key]["mean"], row[key]["std"]))
+    figure, axes = canvas.panels(len(rows), len(KINDS) + 1, width=11.0, height=2.6 * len(rows))
+    for (*over_epochs, last), row in zip(axes, rows):
+        for axis, (key, name) in zip(over_epochs, KINDS.items()):
+            mean, std = percent(row[key])
             for block in range(mean.shape[1]):
                 tint = canvas.block_colour(block, mean.shape[1])
                 spread = None if std is None else std[:, block]
@@ -62,6 +73,20 @@ def paint(rows: list[dict]):
                 )
             axis.set(xlabel="epoch of the retraining", ylabel=name, ylim=(0, None))
             axis.xaxis.get_major_locator().set_params(integer=True)
-        pair[0].set_title(f"{shown.data_title(row['dataset'])}, {row['architecture']}, {row['title']}", loc="left", fontsize=9)
-        pair[1].legend()
+        mean, std = percent(row[SPIKING])
+        blocks = range(1, mean.shape[1] + 1)
+        for moment, (name, (colour, face)) in enumerate(MOMENTS.items()):
+            spread = None if std is None else std[moment]
+            last.errorbar(blocks, mean[moment], spread, color=colour, mfc=face, marker="o", ms=4.5, capsize=2, label=name)
+        last.set(xlabel="block", ylabel="channel 0 spikes (% of tokens)", xticks=blocks, ylim=(0, None))
+        over_epochs[0].set_title(
+            f"{shown.data_title(row['dataset'])}, {row['architecture']}, {row['title']}", loc="left", fontsize=9
+        )
+        over_epochs[-1].legend()
+        last.legend()
     return figure
+
+
+def percent(spread: dict) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mean and deviation of shares, in percent."""
+    return 100 * np.array(spread["mean"]), None if spread["std"] is None else 100 * np.array(spread["std"])
