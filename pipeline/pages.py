@@ -2,7 +2,7 @@
 
 python -m pipeline.pages puts them in (make pages); words stay as they are, so read them again. A link's title says where in its file
 the numbers of its text stand: "accuracy_mean ± accuracy_std where evaluation=x, timesteps=4" in a csv, "100 × avg_tokens where ..."
-for percent, "networks.0.plain.mean.0" in a json. Each keeps the digits that it is written with, and its sign where a plus or minus
+for percent, "networks.0.plain.mean.0" or "networks.evaluation=x.plain.mean.0" in a json. Each keeps the digits that it is written with, and its sign where a plus or minus
 stands before it. A table follows a comment: <!-- table: results/<scale>/tables/table1.csv --> Table 1, <!-- table: results/<scale>/runs -->
 what each training took.
 """
@@ -60,8 +60,19 @@ def in_json(path: str, query: str) -> list:
     factor, query = factor_of(query)
     value = json.loads((ROOT / path).read_text())
     for key in query.split("."):
-        value = value[int(key)] if isinstance(value, list) else value[key]
+        value = item(value, key) if isinstance(value, list) else value[key]
     return [value if isinstance(value, str) else factor * value]
+
+
+def item(values: list, key: str):
+    """One of a list: by its place, or the only one with some values, "evaluation=x, timesteps=4"."""
+    if "=" not in key:
+        return values[int(key)]
+    wanted = [condition.partition("=") for condition in key.split(", ")]
+    found = [value for value in values if all(str(value[name]) == word for name, _, word in wanted)]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} of its items have it")
+    return found[0]
 
 
 def in_csv(path: str, query: str) -> list:

@@ -32,7 +32,9 @@ def files(tmp_path, monkeypatch):
         {"run": "b", "t": 4, "mean": -1.5},
     ]
     pd.DataFrame(lines).to_csv(tmp_path / "results/x.csv", index=False)
-    (tmp_path / "results/y.json").write_text('{"networks": [{"halted": [0.0131]}], "seconds": 12345.6}')
+    (tmp_path / "results/y.json").write_text(
+        '{"networks": [{"of": "a", "t": 4, "halted": [0.0131]}, {"of": "a", "t": 2, "halted": [1]}], "seconds": 12345.6}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,7 @@ def files(tmp_path, monkeypatch):
         ('[+9.0](results/x.csv "mean where run=a")', "+16.8"),
         ('[fails](results/x.csv "verdict where run=a")', "holds"),
         ('[9.9 %](results/y.json "100 × networks.0.halted.0")', "1.3 %"),
+        ('[9.9 %](results/y.json "100 × networks.of=a, t=4.halted.0")', "1.3 %"),
         ('[0 s](results/y.json "seconds")', "12,346 s"),
     ],
 )
@@ -52,10 +55,13 @@ def test_a_number_keeps_the_form_that_it_is_written_in(files, before, after):
     assert found == f"It is [{after}]{before[before.index('(') :]}." and pages.filled(found) == found
 
 
-@pytest.mark.parametrize("query", ("mean where t=4", "mean where run=c", "median where run=a", "std where run=b"))
-def test_a_title_that_names_no_single_number_is_one_line(files, query):
+@pytest.mark.parametrize("link", [
+    'x.csv "mean where t=4"', 'x.csv "mean where run=c"', 'x.csv "median where run=a"', 'x.csv "std where run=b"',
+    'y.json "networks.of=a.halted.0"', 'y.json "networks.of=b.halted.0"', 'y.json "networks.2.halted.0"', 'y.json "networks.0.of.1"',
+])  # fmt: skip
+def test_a_title_that_names_no_single_number_is_one_line(files, link):
     with pytest.raises(UserError, match="mend the link's title"):
-        pages.filled(f'[1](results/x.csv "{query}")')
+        pages.filled(f"[1](results/{link})")
 
 
 def test_a_text_with_fewer_numbers_than_its_title_names_is_one_line(files):
