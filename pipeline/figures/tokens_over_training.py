@@ -61,7 +61,7 @@ def caption(row: dict) -> str:
 
 
 def paint(rows: list[dict]):
-    figure, axes = canvas.panels(len(rows), len(KINDS) + 1, width=11.0, height=2.6 * len(rows))
+    figure, axes = canvas.panels(len(rows), len(KINDS) + 1, width=11.0, height=2.2 * len(rows))
     for (*over_epochs, last), row in zip(axes, rows):
         for axis, (key, name) in zip(over_epochs, KINDS.items()):
             mean, std = percent(row[key])
