@@ -78,7 +78,7 @@ def paint(rows: list[dict]):
         for moment, (name, (colour, face)) in enumerate(MOMENTS.items()):
             spread = None if std is None else std[moment]
             last.errorbar(blocks, mean[moment], spread, color=colour, mfc=face, marker="o", ms=4.5, capsize=2, label=name)
-        last.set(xlabel="block", ylabel="channel 0 spikes (% of tokens)", xticks=blocks, ylim=(0, None))
+        last.set(xlabel="block", ylabel="channel 0 spikes (%)", xticks=blocks, ylim=(0, None))
         over_epochs[0].set_title(
             f"{shown.data_title(row['dataset'])}, {row['architecture']}, {row['title']}", loc="left", fontsize=9
         )
