@@ -66,6 +66,9 @@ class Evidence:
             at = f" at γ = {gamma:g}" if isinstance(gamma, float) else ""
             at += "" if timesteps in (TRAINED, ALL) else f" at T = {timesteps}"
             raise Unmeasured(f"no {method}{at} on {dataset} with the paper's network and options")
+        if own.evaluation.nunique() > 1:  # then Table 1 says which one is meant
+            rows = own[own.evaluation.isin([row.evaluation for row in self.campaign.experiment.table1])]
+            own = own if rows.empty else rows
         if len(names := dict.fromkeys(own.evaluation)) > 1:
             raise Unmeasured(f"{', '.join(names)} are all {method} on {dataset}: the sentence does not say which one is meant")
         self.used.extend(own.evaluation_id)

@@ -82,7 +82,7 @@ def campaign(tmp_path):
         for seed in (0, 1, 2)
     ]
     draw(tmp_path, "masking", seeds)
-    experiment = SimpleNamespace(scale="test", figures=dict.fromkeys(("masking", "halting_axes", "easy_and_hard")))
+    experiment = SimpleNamespace(scale="test", table1=(), figures=dict.fromkeys(("masking", "halting_axes", "easy_and_hard")))
     evaluations = [evaluation("static", "static", {}, seed) for seed in (0, 1, 2)]
     return SimpleNamespace(folder=tmp_path, experiment=experiment, evaluations=evaluations)
 
@@ -239,12 +239,15 @@ def test_what_is_dead_in_a_network_is_said_of_every_claim_that_is_measured_on_it
     assert "doubtful" not in str(told["more accurate than STATIC"])
 
 
-def test_two_trainings_that_fit_decide_nothing(campaign):
+def test_of_two_trainings_that_fit_the_one_in_table_1_decides_or_none(campaign):
     path = campaign.folder / "tables/readings.csv"
     again = [reading("static", seed, 50, energy=9.0) | {"evaluation": "wider", "run": f"wider-s{seed}"} for seed in (0, 1, 2)]
     pd.concat([pd.read_csv(path), pd.DataFrame(again)]).to_csv(path, index=False)
-    note = claims(campaign).set_index("claim").loc["more accurate than STATIC"].note
-    assert note == "static, wider are all static on cifar100: the sentence does not say which one is meant"
+    before = claims(campaign).set_index("claim").loc["more accurate than STATIC"]
+    campaign.experiment.table1 = (SimpleNamespace(evaluation="static"), SimpleNamespace(evaluation="at_snn5"))
+    after = claims(campaign).set_index("claim").loc["more accurate than STATIC"]
+    assert after.n == 3 and after.value == pytest.approx(1.01)
+    assert before.note == "static, wider are all static on cifar100: the sentence does not say which one is meant"
 
 
 def test_attention_is_measured_on_a_vit_as_the_sentence_says(campaign):
