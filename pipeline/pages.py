@@ -22,6 +22,7 @@ PAGES = ("README.md", "RESULTS.md")
 LINK = re.compile(r'\[([^\]]+)\]\((results/[^)\s]+) "([^"]+)"\)')
 NUMBER = re.compile(r"[+−]?\d+(?:,\d{3})*(?:\.\d+)?")
 PERCENT = "100 × "
+BETWEEN = re.compile(r", (?=\w+=)")  # conditions; their values may hold commas
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(?:\|.*\n)*")
 
 
@@ -68,7 +69,7 @@ def item(values: list, key: str):
     """One of a list: by its place, or the only one with some values, "evaluation=x, timesteps=4"."""
     if "=" not in key:
         return values[int(key)]
-    wanted = [condition.partition("=") for condition in key.split(", ")]
+    wanted = [condition.partition("=") for condition in BETWEEN.split(key)]
     found = [value for value in values if all(str(value[name]) == word for name, _, word in wanted)]
     if len(found) != 1:
         raise ValueError(f"{len(found)} of its items have it")
@@ -79,7 +80,7 @@ def in_csv(path: str, query: str) -> list:
     factor, query = factor_of(query)
     columns, _, where = query.partition(" where ")
     lines = pd.read_csv(ROOT / path)
-    for condition in filter(None, where.split(", ")):
+    for condition in filter(None, BETWEEN.split(where)):
         key, _, wanted = condition.partition("=")
         column = lines[key]
         lines = lines[column == float(wanted) if pd.api.types.is_numeric_dtype(column) else column.fillna("") == wanted]

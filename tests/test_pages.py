@@ -29,7 +29,7 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     lines = [
         {"run": "a", "t": 4, "mean": 16.756, "std": 0.449, "share": 0.8047, "verdict": "holds"},
-        {"run": "b", "t": 4, "mean": -1.5},
+        {"run": "b, c", "t": 4, "mean": -1.5},
     ]
     pd.DataFrame(lines).to_csv(tmp_path / "results/x.csv", index=False)
     (tmp_path / "results/y.json").write_text(
@@ -42,7 +42,7 @@ def files(tmp_path, monkeypatch):
     [
         ('[0.0 ± 0.0](results/x.csv "mean ± std where run=a, t=4")', "16.8 ± 0.4"),
         ('[0 %](results/x.csv "100 × share where run=a")', "80 %"),
-        ('[+9.00 points](results/x.csv "mean where run=b")', "−1.50 points"),
+        ('[+9.00 points](results/x.csv "mean where run=b, c, t=4")', "−1.50 points"),
         ('[+9.0](results/x.csv "mean where run=a")', "+16.8"),
         ('[fails](results/x.csv "verdict where run=a")', "holds"),
         ('[9.9 %](results/y.json "100 × networks.0.halted.0")', "1.3 %"),
@@ -56,7 +56,7 @@ def test_a_number_keeps_the_form_that_it_is_written_in(files, before, after):
 
 
 @pytest.mark.parametrize("link", [
-    'x.csv "mean where t=4"', 'x.csv "mean where run=c"', 'x.csv "median where run=a"', 'x.csv "std where run=b"',
+    'x.csv "mean where t=4"', 'x.csv "mean where run=c"', 'x.csv "median where run=a"', 'x.csv "std where run=b, c"',
     'y.json "networks.of=a.halted.0"', 'y.json "networks.of=b.halted.0"', 'y.json "networks.2.halted.0"', 'y.json "networks.0.of.1"',
 ])  # fmt: skip
 def test_a_title_that_names_no_single_number_is_one_line(files, link):

@@ -1,5 +1,7 @@
 """Accuracy after each timestep (Fig. 1a): what was measured, and apart from it the numbers that the paper prints and quotes."""
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,7 @@ DEFINITION = (
 MOST_EVALUATIONS = None
 LINES = ("-", "--", ":", "-.")  # of one method's several networks
 TICKS = (10, 30, 100)
+LINE = 8.0  # points that a name takes
 KEYS = ["dataset", "dataset_title", "method", "title", "architecture", "trained_timesteps", "retrained_options", "evaluation"]
 KEYS += ["exit", "place"]
 
@@ -154,12 +157,27 @@ def papers(axis, rows: pd.DataFrame) -> list:
     if len(quoted):
         look = hollow | {"marker": "s", "color": canvas.GREY, "ms": 6}
         handles += axis.plot(quoted.timesteps, quoted.accuracy, label="CNNs, quoted from others", **look)
-    for row in quoted.itertuples():
-        style = {"ha": "left", "va": "center", "xytext": (7, 0)}
-        if row.timesteps > TICKS[-1]:  # at the right edge
-            style = {"ha": "right", "va": "top", "xytext": (6, -6)}
-        elif row.timesteps == quoted.timesteps.min():
-            style = {"ha": "left", "va": "bottom", "xytext": (6, 1)}
-        at = (row.timesteps, row.accuracy)
-        axis.annotate(row.title, at, textcoords="offset points", fontsize=7, color="#555555", **style)
+    edge = quoted.timesteps > TICKS[-1]
+    for row in quoted[edge].itertuples():
+        name(axis, row, ha="right", va="top", xytext=(6, -6))
+    for row, lower in zip(quoted[~edge].itertuples(), lowered(axis, quoted[~edge].accuracy)):
+        line = {"arrowstyle": "-", "color": "#aaaaaa", "lw": 0.6, "shrinkA": 0, "shrinkB": 3} if lower > LINE / 2 else None
+        name(axis, row, ha="left", va="center", xytext=(12, -lower), arrowprops=line)
     return handles
+
+
+def name(axis, row, **style) -> None:
+    at = (row.timesteps, row.accuracy)
+    axis.annotate(row.title, at, textcoords="offset points", fontsize=7, color="#555555", **style)
+
+
+def lowered(axis, accuracies: pd.Series) -> list[float]:
+    """How far below its point each name stands, in points, so that no name is on another."""
+    least, most = axis.get_ylim()
+    per_percent = 72 * axis.get_position().height * axis.figure.get_figheight() / (most - least)
+    heights, free = per_percent * accuracies, math.inf
+    found = {}
+    for place, height in heights.sort_values(ascending=False).items():
+        found[place] = max(0.0, height - free)
+        free = height - found[place] - LINE
+    return [found[place] for place in accuracies.index]

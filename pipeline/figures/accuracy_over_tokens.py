@@ -13,7 +13,7 @@ DEFINITION = (
     "timesteps at which images stop. Hollow: the same weights with another γ, not retrained."
 )
 MOST_EVALUATIONS = None
-CLOSE = 3  # percent of the tokens
+CLOSE = 6  # percent of the tokens
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
