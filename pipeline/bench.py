@@ -76,7 +76,7 @@ def summarise(benchmarks: list[dict]) -> dict:
     """By group and name: speed and memory over the reference's (above 1: faster, more), and the share of the limit reached.
 
     `over_share`: the packed encoder's time over STATIC's, over the share of tokens that it computes; 1 is proportional.
-    `waiting`: the share of a training step that waiting for data is, where no worker prepares it.
+    `waiting`: the share of a training step that waiting for data is, where no worker prepares it. `images_per_second`: as measured.
     """
     speed = relative(benchmarks, lambda one: one["extra_info"]["images"] / one["stats"]["median"])
     memory = relative(
@@ -86,7 +86,16 @@ def summarise(benchmarks: list[dict]) -> dict:
     shares = {o["extra_info"]["name"]: o["extra_info"]["share"] for o in benchmarks if o["group"] == "packed, encoder"}
     over_share = {name: 1 / speed["packed, encoder"][name] / share for name, share in shares.items()}
     told = {"speed": speed, "memory": memory, "share_of_limit": shares_of_limit(benchmarks), "over_share": over_share}
-    return told | {"waiting": waiting(benchmarks)}
+    return told | {"waiting": waiting(benchmarks), "images_per_second": images_per_second(benchmarks)}
+
+
+def images_per_second(benchmarks: list[dict]) -> dict[str, dict[str, float]]:
+    """Images per second, which another run can't be compared with: of training and of inference, as the ratios' sizes."""
+    found: dict[str, dict[str, float]] = {}
+    for one in benchmarks:
+        if one["group"] in ("train", "infer"):
+            found.setdefault(one["group"], {})[one["extra_info"]["name"]] = one["extra_info"]["images"] / one["stats"]["median"]
+    return found
 
 
 def relative(benchmarks: list[dict], value) -> dict[str, dict[str, float]]:

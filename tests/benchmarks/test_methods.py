@@ -1,15 +1,17 @@
-"""Training step and inference of every method on the scale's first network, side by side, on the scale's threads."""
+"""Training step and inference of every method on the scale's first Spikformer, side by side, on the scale's threads."""
 
 import pkgutil
 
 import pytest
-from benchmarks.conftest import EXPERIMENT, GAMMA, SCALE, TINY, batch
+from benchmarks.conftest import EXPERIMENT, GAMMA, batch
 
 import baselines
 from pipeline.discovery import method
 
-TRAINED = [name for _, name, _ in pkgutil.iter_modules(baselines.__path__) if hasattr(method(name), "loss")]
-NETWORK = next(iter(EXPERIMENT.networks.values())).model_dump() if SCALE else TINY
+BACKBONE = "spikformer"
+METHODS = {name: method(name) for _, name, _ in pkgutil.iter_modules(baselines.__path__)}
+TRAINED = [name for name, of in METHODS.items() if hasattr(of, "loss") and BACKBONE in getattr(of, "BACKBONES", (BACKBONE,))]
+NETWORK = next(one for one in EXPERIMENT.networks.values() if one.backbone == BACKBONE).model_dump(exclude={"backbone"})
 RECIPE = next(iter(EXPERIMENT.recipes.values())).model_dump()
 
 
