@@ -33,8 +33,18 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
+    """The model of this machine's processor."""
+    return told_of_processor("model name") or platform.processor() or platform.machine()
+
+
+def vendor() -> str:
+    """Who made it, as the processor says: GenuineIntel, AuthenticAMD; empty where it isn't told."""
+    return told_of_processor("vendor_id")
+
+
+def told_of_processor(field: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), "")

@@ -1,0 +1,52 @@
+"""The arithmetic that `auto` chooses, beside the one that it doesn't, measured here."""
+
+from time import perf_counter
+
+import pytest
+import torch
+
+from pipeline import device, roofline
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def best(dtype: str) -> float:
+    """The shortest of several times of a product: what else the machine does only makes them longer."""
+    step, _ = roofline.product(8192, 1536, 384)(dtype, "cpu", 8)
+    times = []
+    for _ in range(12):
+        start = perf_counter()
+        step()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def test_auto_multiplies_no_slower_than_what_it_leaves(one_thread, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    chosen = device.resolve_precision("auto")
+    assert best(chosen) < 1.25 * min(best("bf16"), best("float32"))
+
+
+@pytest.mark.parametrize(
+    "amx,flag,vendor,precision",
+    [
+        (True, True, "GenuineIntel", "bf16"),
+        (False, True, "AuthenticAMD", "bf16"),
+        (False, True, "GenuineIntel", "float32"),
+        (False, True, "", "float32"),
+        (False, False, "AuthenticAMD", "float32"),
+    ],
+)
+def test_auto_by_what_the_processor_says(monkeypatch, amx, flag, vendor, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: flag)
+    monkeypatch.setattr(device, "vendor", lambda: vendor)
+    assert device.resolve_precision("auto") == precision
+    assert device.resolve_precision("bf16") == "bf16"
