@@ -3,7 +3,7 @@
 python -m pipeline.bench --scale smoke runs tests/benchmarks, which time every network in a process of its own, and writes to
 results/smoke/bench: benchmark.json (pytest-benchmark's own), ratios.json, cost.png and index.html, a page with all of it.
 Machines differ and are shared: only the ratios of one run can be compared. They are, with those of the run whose files were
-there before, if it was on the same device: what got slower is printed, and with --strict the stage fails for it.
+there before, if it was on the same device in the same arithmetic: what got slower is printed, and with --strict the stage fails for it.
 """
 
 import argparse
@@ -76,7 +76,8 @@ def summarise(benchmarks: list[dict]) -> dict:
     """By group and name: speed and memory over the reference's (above 1: faster, more), and the share of the limit reached.
 
     `over_share`: the packed encoder's time over STATIC's, over the share of tokens that it computes; 1 is proportional.
-    `waiting`: the share of a training step that waiting for data is, where no worker prepares it. `images_per_second`: as measured.
+    `waiting`: the share of a training step that waiting for data is, where no worker prepares it.
+    `images_per_second` can't be compared with other runs.
     """
     speed = relative(benchmarks, lambda one: one["extra_info"]["images"] / one["stats"]["median"])
     memory = relative(
@@ -90,7 +91,7 @@ def summarise(benchmarks: list[dict]) -> dict:
 
 
 def images_per_second(benchmarks: list[dict]) -> dict[str, dict[str, float]]:
-    """Images per second, which another run can't be compared with: of training and of inference, as the ratios' sizes."""
+    """Images per second of training and of inference."""
     found: dict[str, dict[str, float]] = {}
     for one in benchmarks:
         if one["group"] in ("train", "infer"):
@@ -161,7 +162,12 @@ def spread(run: list[dict], group: str, name: str) -> float:
 
 
 def device(run: list[dict]) -> tuple | None:
-    return next(((o["extra_info"]["device"], o["extra_info"]["threads"]) for o in run if o["group"] == "train"), None)
+    """What a run was measured on, and the arithmetic that was chosen there."""
+    return next((tuple(o["extra_info"][key] for key in ("device", "threads", "dtype")) for o in run if is_our_training(o)), None)
+
+
+def is_our_training(one: dict) -> bool:
+    return (one["group"], one["extra_info"]["name"]) == ("train", "STATIC")
 
 
 def rounded(content):

@@ -14,8 +14,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of glibc's malloc.h
 def resolve_precision(declared: str) -> str:
     """`auto` is bf16 where the device multiplies faster in it than in float32, else fp16 with a scaler on a GPU, else float32.
 
-    Processors do with AMX, and AMD's with AVX512_BF16. Intel's without AMX have that flag too, and take 1.8 times float32's time
-    (`make bench` measures both rates).
+    Processors do with AMX, and AMD's with AVX512_BF16. Intel's without AMX have that flag too, and are slower in it
+    (tests/pipeline/test_device.py measures both).
     """
     if declared != "auto":
         return declared

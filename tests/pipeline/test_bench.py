@@ -59,6 +59,7 @@ def test_ratios_are_above_one_where_faster_and_where_more_is_held():
     assert told["over_share"] == {"STATIC": 1, "half": pytest.approx(1.2)}
     prepared, computed = 3 / 128, 2 / 32
     assert told["waiting"] == {"the paper's recipe": pytest.approx(prepared / (prepared + computed))}
+    assert told["images_per_second"] == {"train": {"SpikingJelly": 4, "STATIC": 16}}
     assert bench.rounded({"a": {"b": 1.23456}}) == {"a": {"b": 1.23}}
 
 
@@ -72,10 +73,11 @@ def test_what_got_slower_than_noise_explains_is_one_line(slower, iqr, lines):
     assert not bench.compare(before, now)  # faster is fine
 
 
-def test_another_device_or_no_run_before_is_not_compared():
+@pytest.mark.parametrize("key", ["device", "dtype"])
+def test_another_device_or_arithmetic_or_no_run_before_is_not_compared(key):
     now, other = made_up(), copy.deepcopy(made_up())
     for x in other:
-        x["extra_info"]["device"] = "another"
+        x["extra_info"][key] = "another"
         x["stats"]["median"] /= 10 if x["extra_info"]["name"] == "STATIC" else 1
     assert bench.compare(now, other) == [] and bench.compare(now, []) == []
 
