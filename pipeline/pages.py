@@ -2,8 +2,8 @@
 
 python -m pipeline.pages puts them in (make pages); words stay as they are, so read them again. A link's title says where in its file
 the numbers of its text stand: "accuracy_mean ± accuracy_std where evaluation=x, timesteps=4" in a csv, "100 × avg_tokens where ..."
-for percent, "networks.0.plain.mean.0" or "networks.evaluation=x.plain.mean.0" in a json. Each keeps the digits that it is written with, and its sign where a plus or minus
-stands before it. A table follows a comment: <!-- table: results/<scale>/tables/table1.csv --> Table 1, <!-- table: results/<scale>/runs -->
+for percent, "networks.0.plain.mean.0" or "lines.evaluation=x.accuracy ± accuracy_std" in a json. Each keeps the digits that it is written
+with, and its sign where a plus or minus stands before it. A table follows a comment: <!-- table: results/<scale>/tables/table1.csv --> Table 1, <!-- table: results/<scale>/runs -->
 what each training took.
 """
 
@@ -60,13 +60,17 @@ def looked_up(path: str, query: str) -> list:
 def in_json(path: str, query: str) -> list:
     factor, query = factor_of(query)
     value = json.loads((ROOT / path).read_text())
-    for key in query.split("."):
-        value = item(value, key) if isinstance(value, list) else value[key]
-    return [value if isinstance(value, str) else factor * value]
+    *keys, last = query.split(".")
+    for key in keys:
+        value = item(value, key)
+    found = [item(value, key) for key in last.split(" ± ")]
+    return [one if isinstance(one, str) else factor * one for one in found]
 
 
-def item(values: list, key: str):
-    """One of a list: by its place, or the only one with some values, "evaluation=x, timesteps=4"."""
+def item(values: dict | list, key: str):
+    """One of a mapping; or of a list: by its place, or the only one with some values, "evaluation=x, timesteps=4"."""
+    if isinstance(values, dict):
+        return values[key]
     if "=" not in key:
         return values[int(key)]
     wanted = [condition.partition("=") for condition in BETWEEN.split(key)]

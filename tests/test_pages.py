@@ -35,7 +35,7 @@ def files(tmp_path, monkeypatch):
     ]
     pd.DataFrame(lines).to_csv(tmp_path / "results/x.csv", index=False)
     (tmp_path / "results/y.json").write_text(
-        '{"networks": [{"of": "a", "t": 4, "halted": [0.0131]}, {"of": "a", "t": 2, "halted": [1]}], "seconds": 12345.6}'
+        '{"networks": [{"of": "a", "t": 4, "share": 0.8, "halted": [0.0131]}, {"of": "a", "t": 2, "halted": [1]}], "seconds": 12345.6}'
     )
 
 
@@ -48,6 +48,7 @@ def files(tmp_path, monkeypatch):
         ('[+9.0](results/x.csv "mean where run=a")', "+16.8"),
         ('[fails](results/x.csv "verdict where run=a")', "holds"),
         ('[9.9 %](results/y.json "100 × networks.0.halted.0")', "1.3 %"),
+        ('[0 ± 0](results/y.json "networks.of=a, t=4.t ± share")', "4 ± 1"),
         ('[9.9 %](results/y.json "100 × networks.of=a, t=4.halted.0")', "1.3 %"),
         ('[0 s](results/y.json "seconds")', "12,346 s"),
     ],
