@@ -24,7 +24,7 @@ def backbone_for(run: Run, timesteps: int | None = None) -> torch.nn.Module:
 
 def load_trained(campaign: Campaign, run: Run, backbone: torch.nn.Module) -> None:
     """The final weights of a run. Raises UserError where there are none, or others than it ended with."""
-    path, done = campaign.weights_folder(run) / "final.safetensors", campaign.run_folder(run) / "done.json"
+    path, done = campaign.weights_file(run), campaign.run_folder(run) / "done.json"
     digest = read_json(done, "weights_sha256")["weights_sha256"] if path.exists() and done.exists() else None
     load_weights(path, backbone, run.id, digest)
 

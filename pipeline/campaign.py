@@ -129,6 +129,9 @@ class Campaign:
     def weights_folder(self, run: Run) -> Path:
         return self.folder / "weights" / run.id
 
+    def weights_file(self, run: Run) -> Path:
+        return self.weights_folder(run) / "final.safetensors"
+
     def measured_set(self, run: Run) -> str:
         """The name of a run's evaluations together: other ones, another name. They share a process and its files."""
         return f"{run.id}-{digest([evaluation.id for evaluation in self.evaluations_of(run)])}"
@@ -152,7 +155,7 @@ class Campaign:
 
     def targets(self) -> list[str]:
         files = [self.run_folder(run) / name for run in self.runs for name in ("done.json", "record.jsonl", "declaration.yaml")]
-        files += [self.weights_folder(run) / "final.safetensors" for run in self.runs]
+        files += [self.weights_file(run) for run in self.runs]
         files += [place(run) for run in self.measured_runs for place in (self.results_file, self.arrays_file)]
         files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "claims", "report")]
         files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in FIGURE_KINDS]
@@ -174,12 +177,14 @@ class Campaign:
     def prerequisites(self, run_id: str) -> list[str]:
         """The files a training starts from."""
         run = self.find_run(run_id)
-        parent = [self.weights_folder(run.parent) / "final.safetensors"] if run.parent else []
-        return [str(path) for path in (run.data.folder / "meta.json", *parent)]
+        own = [self.run_folder(run) / name for name in ("record.jsonl", "declaration.yaml", "done.json")]
+        parent = [str(self.weights_file(run.parent))] if run.parent else []
+        return [*parent, *data_for(run, [*own, self.weights_file(run)])]
 
     def evaluation_inputs(self, measured_set: str) -> list[str]:
+        """The files that a run's evaluations start from."""
         run = self.find_measured(measured_set)
-        return [str(path) for path in (run.data.folder / "meta.json", self.weights_folder(run) / "final.safetensors")]
+        return [str(self.weights_file(run)), *data_for(run, [self.results_file(run), self.arrays_file(run)])]
 
     def find_measured(self, measured_set: str) -> Run:
         """The run whose evaluations have this name together."""
@@ -217,6 +222,12 @@ class Campaign:
         data = ["--data", str(self.data_folder)] if self.data_folder else []
         common = ["--scale", self.experiment.scale, *data]
         return {name: shlex.join([sys.executable, "-m", f"pipeline.{name}", *common]) for name in STAGES}
+
+
+def data_for(run: Run, outputs: list[Path]) -> list[str]:
+    """A run's prepared data; none where they are missing and nothing is left to make from them: preparing them would make it anew."""
+    data = run.data.folder / "meta.json"
+    return [str(data)] if data.exists() or not all(path.exists() for path in outputs) else []
 
 
 def open_campaign(scale: str, data: str | None = None) -> Campaign:

@@ -63,11 +63,11 @@ def check(lines: list[bytes] | list[str], path: Path) -> list[dict]:
                 raise ValueError("an epoch without its metrics")
         except (ValueError, RecursionError) as error:
             raise UserError(
-                f"{path}, line {number}, is damaged ({error}): delete the file, and it is restored from the run's checkpoint"
+                f"{path}, line {number}, is damaged ({error}): delete the file, and it is restored from the run's checkpoint, or git checkout brings it back"
             ) from error
     if not entries or entries[0]["event"] != "start" or not is_provenance(entries[0].get("provenance")):
         raise UserError(
-            f"{path} does not begin with the start of a run and its provenance: delete it, and it is restored from the run's checkpoint"
+            f"{path} does not begin with the start of a run and its provenance: delete it, and it is restored from the run's checkpoint, or git checkout brings it back"
         )
     return entries
 

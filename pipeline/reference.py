@@ -4,21 +4,25 @@ python -m pipeline.reference --scale laptop writes the scale's lines of baseline
 python -m pipeline.reference --scale laptop --check RUN compares a run, finished or not, with them (make check-run RUN=...).
 
 Two runs are of one kind where all that is declared of them is the same but seed, threads and precision; where the images come from
-and the version of the code may differ. A value is off where it is further from the mean of the reference's n seeds than
-4 sqrt(1 + 1/n) standard deviations: those between seeds, pooled over the scale's kinds that have several, at that epoch.
+and the version of the code may differ. A value is off where it is missing, or further from the mean of the reference's n seeds than
+4 sqrt(1 + 1/n) standard deviations: those between seeds, pooled over the scale's kinds that have several, at that epoch; of tokens, which
+kinds don't share, a kind's own where it has several seeds. So it finds a training that goes wrong, not one that goes like another method's.
 """
 
 import argparse
 import math
 import sys
+from dataclasses import fields
+from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from pipeline import record as records
 from pipeline import shown
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.errors import UserError, run_stage
-from pipeline.identity import NUMERICS, Run, digest
+from pipeline.identity import NUMERICS, Data, Run, digest
 from pipeline.scale import ROOT
 
 CURVES = ROOT / "baselines" / "reference_curves.csv"
@@ -26,8 +30,12 @@ DEVIATIONS = 4.0
 METRICS = ("train_loss", "heldout_accuracy", "average_tokens")
 LEAST = {"train_loss": 0.01, "average_tokens": 0.005}  # a deviation between seeds is taken to be no smaller
 HELDOUT = 1000  # images, whose number bounds how well an accuracy is known
-WORDS = {"train_loss": ("training loss", "{:.3f}"), "heldout_accuracy": ("held-out accuracy (%)", "{:.1f}")}
-WORDS["average_tokens"] = ("average tokens", "{:.3f}")
+POSSIBLE = {"train_loss": (0, math.inf), "heldout_accuracy": (0, 100), "average_tokens": (0, 1)}
+WORDS = {
+    "train_loss": ("training loss", "{:.3f}"),
+    "heldout_accuracy": ("held-out accuracy (%)", "{:.1f}"),
+    "average_tokens": ("average tokens", "{:.3f}"),
+}
 COLUMNS = ["scale", "kind", "title", "dataset", "architecture", "epoch", "metric", "mean", "deviation", "n", "runs", "numerics"]
 
 
@@ -66,7 +74,9 @@ def curves(campaign: Campaign) -> pd.DataFrame:
         raise UserError(
             f"scale {campaign.experiment.scale}: no kind of training has two finished seeds, so nothing tells a spread"
         )
-    table["deviation"] = [pooled.get((line.metric, line.epoch)) for line in table.itertuples()]
+    shared = pd.Series([pooled.get((line.metric, line.epoch)) for line in table.itertuples()])
+    own = (table.metric == "average_tokens") & (table.n > 1)
+    table["deviation"] = table.variance.pow(0.5).where(own, shared)
     table["scale"], table["numerics"] = campaign.experiment.scale, NUMERICS
     return table.dropna(subset="deviation")[COLUMNS].round({"mean": 6, "deviation": 6})
 
@@ -95,10 +105,16 @@ def compare(run: Run, entries: list[dict], reference: pd.DataFrame) -> pd.DataFr
         )
     lines, told = [], epochs_of(entries)
     for line in own.itertuples():
-        if line.metric in told.get(line.epoch, {}):
-            half = allowed(line)
-            found = {"epoch": line.epoch, "metric": line.metric, "value": told[line.epoch][line.metric], "n": line.n}
-            lines.append(found | {"low": line.mean - half, "high": line.mean + half, "own": run.id in line.runs.split()})
+        if line.epoch in told:
+            half, (least, most) = allowed(line), POSSIBLE[line.metric]
+            found = {
+                "epoch": line.epoch,
+                "metric": line.metric,
+                "value": told[line.epoch].get(line.metric, math.nan),
+                "n": line.n,
+            }
+            found |= {"low": max(line.mean - half, least), "high": min(line.mean + half, most)}
+            lines.append(found | {"own": run.id in line.runs.split()})
     if not lines:
         raise UserError(f"run {run.id} has no epoch yet that the reference has: wait for the first to end")
     table = pd.DataFrame(lines)
@@ -132,21 +148,44 @@ def find_entries(campaign: Campaign, run: Run) -> list[dict]:
     return records.read(path)
 
 
+def find_run(campaign: Campaign, run_id: str) -> Run:
+    """A run of the campaign, or one that was trained on other images and that the repository has: from its own declaration."""
+    if not run_id:
+        raise UserError(f"which run? make check-run RUN=<id>, one of {campaign.folder / 'runs'}, or as the training says it")
+    told = campaign.folder / "runs" / Path(run_id).name / "declaration.yaml"
+    return stored_run(told) if told.exists() else campaign.find_run(run_id)
+
+
+def stored_run(path: Path) -> Run:
+    """A run as its folder declares it, and those that it starts from. Raises UserError where that can't be read."""
+    try:
+        told = yaml.safe_load(path.read_text())
+        data = Data(**{key.name: told["data"][key.name] for key in fields(Data)})
+        parent = stored_run(path.parents[1] / Path(told["parent"]).name / path.name) if told["parent"] else None
+        return Run(**{key.name: told[key.name] for key in fields(Run)} | {"data": data, "parent": parent})
+    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path} is no declaration of a run ({type(error).__name__}: {reason}): git checkout brings it back"
+        ) from error
+
+
 def tell(run: Run, table: pd.DataFrame) -> str:
     """The comparison in lines; what is off is marked."""
-    lines = [
-        f"{run.id}: {shown.title(run.method, run.options)} beside {table.n.max()} reference seed{'s' if table.n.max() > 1 else ''}"
-    ]
-    lines += ["  it is one of them" if table.own.any() else ""]
+    count = table.n.max()
+    lines = [f"{run.id}: {shown.title(run.method, run.options)} beside {count} reference seed{'s' if count > 1 else ''}"]
+    if table.own.any():
+        lines.append("  it is one of them" if count > 1 else "  it is that seed itself, so this says nothing")
     for line in table.itertuples():
         name, pattern = WORDS[line.metric]
+        value = "is not in the record" if math.isnan(line.value) else pattern.format(line.value)
         between = f"expected {pattern.format(line.low)} to {pattern.format(line.high)}"
-        lines.append(f"{'  ' if line.within else '! '}epoch {line.epoch}: {name} {pattern.format(line.value)}, {between}")
+        lines.append(f"{'  ' if line.within else '! '}epoch {line.epoch}: {name} {value}, {between}")
     off = table[~table.within]
     end = f"as expected so far, to epoch {table.epoch.max()}"
     if len(off):
         end = f"off from epoch {off.epoch.min()} on: look at data, recipe and versions before more time goes into it"
-    return "\n".join([*filter(None, lines), end])
+    return "\n".join([*lines, end])
 
 
 def main() -> None:
@@ -161,7 +200,7 @@ def main() -> None:
         return
     if not CURVES.exists():
         raise UserError(f"{CURVES} is missing: git checkout brings it back, python -m pipeline.reference makes one")
-    run = campaign.find_run(options.check)
+    run = find_run(campaign, options.check)
     table = compare(run, find_entries(campaign, run), pd.read_csv(CURVES))
     print(tell(run, table))
     sys.exit(0 if table.within.all() else 1)

@@ -167,6 +167,12 @@ def by_data(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
     return grouped(evaluations, lambda evaluation: evaluation.run.data.name)
 
 
+def common_seeds(evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Those of the seeds that every declared evaluation has; all of them where there are none."""
+    seeds = set.intersection(*({e.run.seed for e in own} for own in by_name(evaluations).values()))
+    return [e for e in evaluations if e.run.seed in seeds] or evaluations
+
+
 def by_name(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
     """The seeds of each declared evaluation."""
     return grouped(evaluations, lambda evaluation: evaluation.name)

@@ -63,7 +63,7 @@ def to_the_end(campaign: Campaign, run: Run, say):
 def publish(campaign: Campaign, run: Run, trainer) -> None:
     from pipeline.checkpoint import save_weights
 
-    weights, folder = campaign.weights_folder(run) / "final.safetensors", campaign.run_folder(run)
+    weights, folder = campaign.weights_file(run), campaign.run_folder(run)
     save_weights(weights, trainer.backbone.state_dict(), run.id)
     replace(folder / "record.jsonl", trainer.record.text)
     replace(folder / "declaration.yaml", yaml.safe_dump(describe(run), sort_keys=False, allow_unicode=True))

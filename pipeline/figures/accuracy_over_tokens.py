@@ -8,7 +8,8 @@ from pipeline.identity import Evaluation
 
 TITLE = "Accuracy over the tokens computed (Fig. 1b)"
 DEFINITION = (
-    "Tokens: computed per block and timestep, summed over timesteps, in percent of all tokens at all timesteps trained. Static "
+    "Tokens: computed per block and timestep, summed over timesteps, in percent of all tokens at the most timesteps that a network of the panel "
+    "was trained with. Static "
     "networks at T = 1, 2, ...; adaptive ones at all timesteps, and where they have an early exit also there, at the mean of the "
     "timesteps at which images stop. Hollow: the same weights with another γ, not retrained."
 )
@@ -28,8 +29,9 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
 
 
 def summarise(readings: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of each reading; `tokens` is in percent of all tokens at all the timesteps the network was trained with."""
-    readings = readings.assign(tokens=100 * readings.avg_tokens * readings.timesteps / readings.trained_timesteps)
+    """Mean over seeds of each reading; `tokens` is in percent of all tokens at the most timesteps that one of its data set was trained with."""
+    most = readings.groupby("dataset_title").trained_timesteps.transform("max")
+    readings = readings.assign(tokens=100 * readings.avg_tokens * readings.timesteps / most)
     adaptive = readings.groupby("evaluation").avg_tokens.transform("min") < 1
     last = readings.timesteps == readings.groupby("evaluation_id").timesteps.transform("max")
     drawn = readings[~adaptive | last | (readings.exit != "")]  # STATIC at every T, adaptive tokens at all of them

@@ -109,6 +109,7 @@ def histogram(axis, seed: dict) -> None:
     axis.stairs(images, edges, fill=True, color="#B0B0B0")
     filled = np.flatnonzero(images)
     axis.set(xlim=(edges[max(filled[0] - 2, 0)], edges[min(filled[-1] + 3, BINS)]), ylim=(0, 1.3 * images.max()))
+    axis.set_yticks([tick for tick in axis.get_yticks() if tick <= 100])
     for key, name, colour, side in (("easy_share", "easiest", EASY, "left"), ("hard_share", "hardest", HARD, "right")):
         at = 100 * seed[key]
         axis.axvline(at, color=colour, lw=1.5)

@@ -12,7 +12,7 @@ from pipeline.savings import pretrained
 TITLE = "Two- and one-dimensional halting (Fig. 9)"
 DEFINITION = (
     "Halting scores summed over blocks and timesteps (2D, Eq. 4) or over the blocks of each timestep alone (1D), all else equal. "
-    "Left: accuracy over average tokens, mean and standard deviation over seeds, STATIC beside them where it is shown. Right: where "
+    "Left: accuracy over average tokens, mean and standard deviation over the seeds that all have, STATIC beside them where it is shown. Right: where "
     "the tokens went, mean over blocks, timesteps, images and seeds. Differences are taken seed by seed. Hollow: same weights, not "
     "retrained. Reading: the paper does not say whether its one-dimensional network was retrained; here it is, where it is filled."
 )
@@ -22,7 +22,7 @@ LOOKS = {"2d": ("2D", canvas.BLUE, "D"), "1d": ("1D", canvas.ORANGE, "s")}
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A row of panels per data set; `seeds` has what 2D has more than 1D."""
-    groups = shown.by_data(evaluations)
+    groups = {name: shown.common_seeds(own) for name, own in shown.by_data(evaluations).items()}
     for own in groups.values():
         if {e.options["axes"] for e in own if "axes" in e.options} != set(LOOKS):
             raise MissingData("two- and one-dimensional halting are compared: name an evaluation of each")

@@ -13,7 +13,7 @@ DEFINITION = (
     "What a token's scores are summed over before it is compared with 1 - ε: inclusive, blocks 1 to l of timesteps 1 to t (the "
     "default; ACT's and A-ViT's); printed, blocks 1 to l - 1 (Eq. 4 as it stands); example, blocks 1 to l - 1 of timesteps 1 to t "
     "and block l of timestep t (section 3.1's example). Filled: trained with that reading; hollow: the weights of another, only "
-    "evaluated. Dots are seeds; the large marker is their mean, with the standard deviation. Right: where the tokens went, mean over "
+    "evaluated. Dots are seeds, those that all have; the large marker is their mean, with the standard deviation. Right: where the tokens went, mean over "
     "blocks, timesteps, images and seeds."
 )
 MOST_EVALUATIONS = None
@@ -27,7 +27,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         raise MissingData("no evaluation here halts tokens: name one of a method with the option reading")
     readings = shown.at_all_timesteps(shown.table(campaign, "readings", evaluations))
     rows, seeds = [], []
-    for own in shown.by_data(evaluations).values():
+    for own in map(shown.common_seeds, shown.by_data(evaluations).values()):
         of_seeds = [told(campaign, readings[readings.evaluation_id == e.id].iloc[0], e) for e in own]
         rows.append([summarise(same) for same in shown.grouped(of_seeds, lambda seed: seed["name"]).values()])
         seeds += [{key: seed[key] for key in (*SEED, *fate_bars.COLOURS)} for seed in of_seeds]

@@ -82,7 +82,7 @@ def campaign(tmp_path):
         for seed in (0, 1, 2)
     ]
     draw(tmp_path, "masking", seeds)
-    experiment = SimpleNamespace(scale="test", table1=(), figures=dict.fromkeys(("masking", "halting_axes", "easy_and_hard")))
+    experiment = SimpleNamespace(scale="test", table1=(), figures=dict.fromkeys(("masking", "halting_axes", "blocks_per_token")))
     evaluations = [evaluation("static", "static", {}, seed) for seed in (0, 1, 2)]
     return SimpleNamespace(folder=tmp_path, experiment=experiment, evaluations=evaluations)
 
@@ -163,23 +163,31 @@ def test_what_is_said_of_one_data_set_is_asked_of_that_one_only(campaign):
 
 def test_figures_decide_by_the_papers_networks_alone(campaign):
     """One that shows another beta, or two networks at once, decides nothing, and the note says why."""
-    name, path = "easy samples use few tokens", "easy_and_hard"
+    name, path = "background halts first", "blocks_per_token"
     campaign.evaluations += [evaluation("eager", "at_snn", {"gamma": 5, "beta": -2}, seed) for seed in (0, 1)]
-    draw(campaign.folder, path, [{"evaluation": f"eager-s{seed}", "easy_share": 0.3 + 0.001 * seed} for seed in (0, 1)])
+    draw(
+        campaign.folder,
+        path,
+        [{"evaluation": f"eager-s{seed}", "background_halts_earlier_by_blocks": 0.3 + 0.001 * seed} for seed in (0, 1)],
+    )
     line = claims(campaign).set_index("claim").loc[name]
     assert (line.verdict, line.n, line.value) == (UNKNOWN, 2, pytest.approx(0.3005)), "measured, and judged by nothing"
     assert line.note == "measured on AT-SNN (γ = 5, β = -2), which the sentence is not about"
     campaign.evaluations += [evaluation("five", "at_snn", {"gamma": 5}, seed) for seed in (0, 1)]
-    seeds = [{"evaluation": f"{e}-s{seed}", "easy_share": 0.3 + 0.001 * seed} for e in ("eager", "five") for seed in (0, 1)]
+    seeds = [
+        {"evaluation": f"{e}-s{seed}", "background_halts_earlier_by_blocks": 0.3 + 0.001 * seed}
+        for e in ("eager", "five")
+        for seed in (0, 1)
+    ]
     draw(campaign.folder, path, seeds)
     line = claims(campaign).set_index("claim").loc[name]
     assert (line.verdict, line.n) == (HOLDS, 2), "the eager one is not looked at"
     campaign.evaluations += [evaluation("nine", "at_snn", {"gamma": 9}, 0)]
-    draw(campaign.folder, path, [*seeds, {"evaluation": "nine-s0", "easy_share": 0.9}])
+    draw(campaign.folder, path, [*seeds, {"evaluation": "nine-s0", "background_halts_earlier_by_blocks": 0.9}])
     line = claims(campaign).set_index("claim").loc[name]
-    assert line.note == "figure easy_and_hard shows five, nine on cifar100: it does not say which one is meant"
+    assert line.note == "figure blocks_per_token shows five, nine on cifar100: it does not say which one is meant"
     campaign.evaluations = [evaluation("five", "at_snn", {"gamma": 5}, seed, "spikingformer") for seed in (0, 1)]
-    assert claims(campaign).set_index("claim").loc[name].note == "figure easy_and_hard does not show cifar100"
+    assert claims(campaign).set_index("claim").loc[name].note == "figure blocks_per_token does not show cifar100"
 
 
 @pytest.mark.parametrize(

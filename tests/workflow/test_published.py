@@ -2,10 +2,12 @@
 
 import json
 import math
+import re
 import shutil
 
 import pandas as pd
 import pytest
+import yaml
 from copied import call, jobs, one_line, run_id, snakemake
 
 CURVES = "baselines/reference_curves.csv"
@@ -39,6 +41,14 @@ def test_a_clone_with_published_weights_trains_nothing(kept):
     assert "the published weights of 4 runs" in restored.stdout, restored.stderr
     assert {path.parent.name: path.read_bytes() for path in weights.glob("*/final.safetensors")} == before and len(before) == 4
     assert jobs(snakemake(kept, "-n")) == {}
+    lacks = ("data/prepared", "results/tiny/arrays", ".snakemake")  # a clone does
+    for folder in lacks:
+        shutil.move(kept / folder, kept / "aside" / folder)
+    planned = jobs(snakemake(kept, "-n"))
+    shutil.rmtree(kept / ".snakemake")
+    for folder in lacks:
+        shutil.move(kept / "aside" / folder, kept / folder)
+    assert planned["prepare"] == "1" and planned["evaluate"] == "4" and "train" not in planned
 
 
 def test_published_weights_that_were_changed_are_refused(kept):
@@ -82,6 +92,40 @@ def test_a_run_of_the_reference_is_as_expected_and_one_that_learns_nothing_is_no
     assert told.stdout.endswith("off from epoch 2 on: look at data, recipe and versions before more time goes into it\n")
 
 
+def test_what_a_record_lacks_is_off(kept):
+    run = run_id(kept, "at_snn")
+    path = kept / "results/tiny/runs" / run / "record.jsonl"
+    whole = path.read_text()
+    path.write_text(whole.replace('"heldout_accuracy"', '"another"'))
+    told = check(kept, run)
+    path.write_text(whole)
+    assert told.returncode == 1 and "! epoch 1: held-out accuracy (%) is not in the record, expected" in told.stdout
+
+
+def test_expected_is_what_is_possible(kept):
+    told = check(kept, run_id(kept, "static")).stdout
+    assert re.search(r"average tokens 1.000, expected 0\.9\d+ to 1\.000", told)
+    lows = [float(low) for low in re.findall(r"held-out accuracy .* expected (\S+) to", told)]
+    assert len(lows) == 2 and min(lows) >= 0
+
+
+def test_a_run_of_other_images_is_read_from_its_own_declaration(kept):
+    runs = kept / "results/tiny/runs"
+    for label in ("static", "at_snn"):  # as a clone has them, whose own images make other ids
+        shutil.copytree(runs / run_id(kept, label), runs / f"{label}-s0-12345678")
+        path = runs / f"{label}-s0-12345678" / "declaration.yaml"
+        changed = yaml.safe_load(path.read_text())
+        changed["data"] |= {"origin": "other images"}
+        path.write_text(yaml.safe_dump(changed | ({"parent": "static-s0-12345678"} if label == "at_snn" else {})))
+    told = check(kept, "at_snn-s0-12345678")
+    (runs / "static-s0-12345678/declaration.yaml").write_text("parent: static-s0-12345678\ndata: 3")
+    bad = check(kept, "at_snn-s0-12345678")
+    for label in ("static", "at_snn"):
+        shutil.rmtree(runs / f"{label}-s0-12345678")
+    assert told.returncode == 0 and "AT-SNN (γ = 5) beside 2 reference seeds" in told.stdout, told.stderr
+    one_line(bad, "pipeline.reference", "static-s0-12345678/declaration.yaml is no declaration of a run")
+
+
 def test_a_run_without_a_reference_says_which_there_are(kept):
     table = pd.read_csv(kept / CURVES)
     table[table.title != "STATIC"].to_csv(kept / CURVES, index=False)
@@ -91,3 +135,4 @@ def test_a_run_without_a_reference_says_which_there_are(kept):
         run, "pipeline.reference", r"no reference for STATIC .* known are AT-SNN \(γ = 5\) on shapes, Spikformer-2-16, scale tiny"
     )
     one_line(check(kept, "static-s0-00000000"), "pipeline.reference", "did you mean")
+    one_line(check(kept, ""), "pipeline.reference", "which run")

@@ -127,15 +127,16 @@ def network_of(seed: int, data):
 def write_record(campaign: Campaign, evaluation, before) -> None:
     """A record of two epochs, whose tokens are those of two evaluations: one in which nothing halts, then the run's own.
 
-    Channel 0 spikes in every second token that the first block computes before, in none after; in all of other blocks.
+    Channel 0 spikes in every second token that the first block computes before, in none after; in all of other blocks. It
+    does so at least twice (four bins of 1/2) in the last block, and in every fourth token of the first before.
     """
     kinds = {"device": "", "kernels": "", "precision": "float32", "threads": 1, "git": {}, "versions": {}, "data": {}}
     entries = [{"event": "start", "time": 0, "provenance": kinds}]
     for epoch, one in enumerate((before, evaluation)):
         metrics = tracking.evaluation_entries(campaign, one)[-1]["metrics"]
         entries.append({"event": "epoch", "time": 1, "epoch": epoch, "metrics": metrics})
-        blocks = [[4, 0, 0] if epoch else [2, 1, 1], [0, 4, 0], [0, 0, 4]]
-        entries.append({"event": "channel_0", "time": 1, "epoch": epoch, "histogram": {"blocks": blocks}})
+        blocks = [[4, 0, 0, 0, 0] if epoch else [2, 1, 0, 0, 1], [0, 4, 0, 0, 0], [0, 0, 0, 0, 4]]
+        entries.append({"event": "channel_0", "time": 1, "epoch": epoch, "histogram": {"bin": 0.5, "blocks": blocks}})
     folder = campaign.run_folder(evaluation.run)
     records.replace(folder / "record.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))
     done = records.read_json(folder / "done.json") | {"record_sha256": sha256(folder / "record.jsonl")}

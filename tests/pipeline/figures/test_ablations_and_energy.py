@@ -1,12 +1,13 @@
 """What the ablations and the energy figures show of each seed, worked out again from token arrays and tables."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import figure
+from pipeline import figure, shown
 from pipeline.arrays import read_arrays
 from pipeline.declaration import Figure
 
@@ -77,6 +78,15 @@ def test_readings_are_hollow_where_they_were_not_trained(campaign):
         assert point["tokens"] == pytest.approx(read.avg_tokens[name].mean()) == pytest.approx(point["computed"])
     assert points["at_snn"]["tokens"] < points["at_snn_printed"]["tokens"], "a sum over fewer scores halts later"
     json.dumps(told, allow_nan=False)
+
+
+def test_what_is_compared_is_compared_on_the_seeds_that_all_have():
+    def named(name, *seeds):
+        return [SimpleNamespace(name=name, run=SimpleNamespace(seed=seed)) for seed in seeds]
+
+    kept = shown.common_seeds([*named("control", 0, 1, 2), *named("printed", 2, 0)])
+    assert [(e.name, e.run.seed) for e in kept] == [("control", 0), ("control", 2), ("printed", 2), ("printed", 0)]
+    assert len(shown.common_seeds([*named("control", 0), *named("printed", 1)])) == 2, "none in common: all, with their own n"
 
 
 def test_where_nothing_halts_the_ablations_say_so(campaign, monkeypatch):

@@ -81,6 +81,7 @@ def test_tokens_over_training_are_the_records(campaign):
             found = [shown.metrics_of(campaign, e, "tokens_by_block")["tokens_by_block"] for e in campaign.named(evaluation)]
             assert row["tokens_by_block"]["mean"][epoch] == pytest.approx(np.mean(found, axis=0))
         assert row["spiking_by_block"]["mean"] == [[0.5, 1, 1], [0, 1, 1]]
+        assert row["strong_by_block"]["mean"] == [[0.25, 0, 1], [0, 0, 1]]
     halted = np.array(told["networks"][0]["halted_by_block"]["mean"])
     assert not halted[0].any() and halted[1].any() and "0.00 % halted before the retraining" in told["caption"]
 
