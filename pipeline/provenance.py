@@ -9,14 +9,14 @@ PACKAGES = ("torch", "torchvision", "spikingjelly", "timm", "accelerate", "numpy
 
 
 def git_state() -> dict:
-    """The commit, and whether tracked files differ from it; None outside a checkout."""
+    """The commit, and whether tracked files differ from it, results aside, which a campaign writes; None outside a checkout."""
 
     def git(*words):
         run = subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent)
         return run.stdout.strip() if run.returncode == 0 else None
 
     try:
-        status = git("status", "--porcelain", "--untracked-files=no")
+        status = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
         return {"commit": git("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
     except OSError:
         return {"commit": None, "modified": None}
