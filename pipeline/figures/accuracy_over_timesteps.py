@@ -168,7 +168,11 @@ def papers(axis, rows: pd.DataFrame) -> list:
 
 def name(axis, row, **style) -> None:
     at = (row.timesteps, row.accuracy)
-    axis.annotate(row.title, at, textcoords="offset points", fontsize=7, color="#555555", **style)
+    from matplotlib import patheffects
+
+    halo = [patheffects.withStroke(linewidth=2, foreground="white")]  # over the points of others
+    look = {"fontsize": 7, "color": "#555555", "zorder": 6, "path_effects": halo}
+    axis.annotate(row.title, at, textcoords="offset points", **look, **style)
 
 
 def lowered(axis, accuracies: pd.Series) -> list[float]:
