@@ -139,12 +139,12 @@ def known(run: Run, reference: pd.DataFrame) -> str:
     return f"known are {'; '.join(titles)}" if titles else "none is kept yet, python -m pipeline.reference makes one"
 
 
-def find_entries(campaign: Campaign, run: Run) -> list[dict]:
+def find_entries(campaign: Campaign, run_id: str) -> list[dict]:
     """A run's record as far as it has come."""
-    places = [folder / "record.jsonl" for folder in (campaign.run_folder(run), campaign.weights_folder(run))]
+    places = [campaign.folder / folder / run_id / "record.jsonl" for folder in ("runs", "weights")]
     path = next((place for place in places if place.exists()), None)
     if path is None:
-        raise UserError(f"run {run.id} has not begun: make reproduce SCALE={campaign.experiment.scale} trains it")
+        raise UserError(f"run {run_id} has not begun: make reproduce SCALE={campaign.experiment.scale} trains it")
     return records.read(path)
 
 
@@ -152,7 +152,7 @@ def find_run(campaign: Campaign, run_id: str) -> Run:
     """A run of the campaign, or one that was trained on other images and that the repository has: from its own declaration."""
     if not run_id:
         raise UserError(f"which run? make check-run RUN=<id>, one of {campaign.folder / 'runs'}, or as the training says it")
-    told = campaign.folder / "runs" / Path(run_id).name / "declaration.yaml"
+    told = campaign.folder / "runs" / run_id / "declaration.yaml"
     return stored_run(told) if told.exists() else campaign.find_run(run_id)
 
 
@@ -200,8 +200,9 @@ def main() -> None:
         return
     if not CURVES.exists():
         raise UserError(f"{CURVES} is missing: git checkout brings it back, python -m pipeline.reference makes one")
-    run = find_run(campaign, options.check)
-    table = compare(run, find_entries(campaign, run), pd.read_csv(CURVES))
+    run_id = Path(options.check).name
+    run = find_run(campaign, run_id)
+    table = compare(run, find_entries(campaign, run_id), pd.read_csv(CURVES))
     print(tell(run, table))
     sys.exit(0 if table.within.all() else 1)
 
