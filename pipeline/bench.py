@@ -79,7 +79,7 @@ def summarise(benchmarks: list[dict]) -> dict:
     `waiting`: the share of a training step that waiting for data is, where no worker prepares it.
     `images_per_second` can't be compared with other runs.
     """
-    speed = relative(benchmarks, lambda one: one["extra_info"]["images"] / one["stats"]["median"])
+    speed = relative(benchmarks, rate)
     memory = relative(
         [one for one in benchmarks if one["group"].split(",")[0] in ("train", "infer")],
         lambda one: one["extra_info"]["memory_gb"],
@@ -95,8 +95,13 @@ def images_per_second(benchmarks: list[dict]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for one in benchmarks:
         if one["group"] in ("train", "infer"):
-            found.setdefault(one["group"], {})[one["extra_info"]["name"]] = one["extra_info"]["images"] / one["stats"]["median"]
+            found.setdefault(one["group"], {})[one["extra_info"]["name"]] = rate(one)
     return found
+
+
+def rate(one: dict) -> float:
+    """Images per second of a measurement."""
+    return one["extra_info"]["images"] / one["stats"]["median"]
 
 
 def relative(benchmarks: list[dict], value) -> dict[str, dict[str, float]]:
@@ -122,7 +127,7 @@ def shares_of_limit(benchmarks: list[dict]) -> dict[str, dict[str, float]]:
         info = one["extra_info"]
         if one["group"].split(",")[0] in ("train", "infer", "latency") and info["dtype"] in rates:
             most = roofline.limit(info["macs"], info["passes"], roofline.peak(rates[info["dtype"]]))
-            found.setdefault(one["group"], {})[info["name"]] = info["images"] / one["stats"]["median"] / most
+            found.setdefault(one["group"], {})[info["name"]] = rate(one) / most
     return found
 
 
@@ -163,11 +168,8 @@ def spread(run: list[dict], group: str, name: str) -> float:
 
 def device(run: list[dict]) -> tuple | None:
     """What a run was measured on, and the arithmetic that was chosen there."""
-    return next((tuple(o["extra_info"][key] for key in ("device", "threads", "dtype")) for o in run if is_our_training(o)), None)
-
-
-def is_our_training(one: dict) -> bool:
-    return (one["group"], one["extra_info"]["name"]) == ("train", "STATIC")
+    ours = (one["extra_info"] for one in run if (one["group"], one["extra_info"]["name"]) == ("train", "STATIC"))
+    return next(((info["device"], info["threads"], info["dtype"]) for info in ours), None)
 
 
 def rounded(content):

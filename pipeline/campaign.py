@@ -132,6 +132,13 @@ class Campaign:
     def weights_file(self, run: Run) -> Path:
         return self.weights_folder(run) / "final.safetensors"
 
+    def training_files(self, run: Run) -> list[Path]:
+        """What a complete training leaves."""
+        return [
+            *(self.run_folder(run) / name for name in ("done.json", "record.jsonl", "declaration.yaml")),
+            self.weights_file(run),
+        ]
+
     def measured_set(self, run: Run) -> str:
         """The name of a run's evaluations together: other ones, another name. They share a process and its files."""
         return f"{run.id}-{digest([evaluation.id for evaluation in self.evaluations_of(run)])}"
@@ -154,8 +161,7 @@ class Campaign:
     # What the workflow asks for
 
     def targets(self) -> list[str]:
-        files = [self.run_folder(run) / name for run in self.runs for name in ("done.json", "record.jsonl", "declaration.yaml")]
-        files += [self.weights_file(run) for run in self.runs]
+        files = [path for run in self.runs for path in self.training_files(run)]
         files += [place(run) for run in self.measured_runs for place in (self.results_file, self.arrays_file)]
         files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "claims", "report")]
         files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in FIGURE_KINDS]
@@ -177,9 +183,8 @@ class Campaign:
     def prerequisites(self, run_id: str) -> list[str]:
         """The files a training starts from."""
         run = self.find_run(run_id)
-        own = [self.run_folder(run) / name for name in ("record.jsonl", "declaration.yaml", "done.json")]
         parent = [str(self.weights_file(run.parent))] if run.parent else []
-        return [*parent, *data_for(run, [*own, self.weights_file(run)])]
+        return [*parent, *data_for(run, self.training_files(run))]
 
     def evaluation_inputs(self, measured_set: str) -> list[str]:
         """The files that a run's evaluations start from."""

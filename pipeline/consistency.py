@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.declaration import Evaluation, Experiment, Figure, Row, Run, inherited, timesteps_of, trained_timesteps
-from pipeline.discovery import discovered, method, method_options, probe_settings
+from pipeline.discovery import backbones, discovered, method, method_options, probe_settings
 from pipeline.errors import UserError, nearest
 
 
@@ -71,7 +71,7 @@ def check_backbone(experiment: Experiment, label: str, timesteps: int, where: st
         inherited(experiment, label, "network"),
         experiment.networks[inherited(experiment, label, "network")].backbone,
     )
-    allowed = getattr(method(experiment.runs[label].method), "BACKBONES", (backbone,))
+    allowed = backbones(experiment.runs[label].method)
     if backbone not in allowed:
         raise UserError(
             f"{where}: {experiment.runs[label].method} is for {' or '.join(allowed)}, network {name!r} is a {backbone}"

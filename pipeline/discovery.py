@@ -7,11 +7,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.errors import UserError, nearest
+from pipeline.identity import BACKBONES
 
 
 def method(name: str):
     """The module baselines/<name>.py. Raises UserError with the nearest known name."""
     return discovered("baselines", name, "method")
+
+
+def backbones(name: str) -> tuple[str, ...]:
+    """The backbones that a method runs on: all, where it names none."""
+    return getattr(method(name), "BACKBONES", tuple(BACKBONES))
 
 
 def discovered(package: str, name: str, what: str):

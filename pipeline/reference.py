@@ -107,12 +107,8 @@ def compare(run: Run, entries: list[dict], reference: pd.DataFrame) -> pd.DataFr
     for line in own.itertuples():
         if line.epoch in told:
             half, (least, most) = allowed(line), POSSIBLE[line.metric]
-            found = {
-                "epoch": line.epoch,
-                "metric": line.metric,
-                "value": told[line.epoch].get(line.metric, math.nan),
-                "n": line.n,
-            }
+            found = {"epoch": line.epoch, "metric": line.metric, "n": line.n}
+            found |= {"value": told[line.epoch].get(line.metric, math.nan)}
             found |= {"low": max(line.mean - half, least), "high": min(line.mean + half, most)}
             lines.append(found | {"own": run.id in line.runs.split()})
     if not lines:

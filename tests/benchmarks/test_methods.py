@@ -6,11 +6,11 @@ import pytest
 from benchmarks.conftest import EXPERIMENT, GAMMA, batch
 
 import baselines
-from pipeline.discovery import method
+from pipeline.discovery import backbones, method
 
 BACKBONE = "spikformer"
-METHODS = {name: method(name) for _, name, _ in pkgutil.iter_modules(baselines.__path__)}
-TRAINED = [name for name, of in METHODS.items() if hasattr(of, "loss") and BACKBONE in getattr(of, "BACKBONES", (BACKBONE,))]
+METHODS = [name for _, name, _ in pkgutil.iter_modules(baselines.__path__) if BACKBONE in backbones(name)]
+TRAINED = [name for name in METHODS if hasattr(method(name), "loss")]
 NETWORK = next(one for one in EXPERIMENT.networks.values() if one.backbone == BACKBONE).model_dump(exclude={"backbone"})
 RECIPE = next(iter(EXPERIMENT.recipes.values())).model_dump()
 
