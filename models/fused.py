@@ -9,18 +9,19 @@ R live rows, D channels of a token.
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from models.kernels import call
+from models.shared_norm import Norm, of_all
 
 WIDTH = 64  # channels that keep a kernel's loops long enough
 
 
 def norm_lif(
     y: Float[Tensor, "S *shape E"],
-    bn: nn.BatchNorm1d,
+    bn: Norm,
     timesteps: int,
     alpha: float,
     *,
@@ -38,7 +39,7 @@ def norm_lif(
     if membrane is not None:
         spikes = fire(flat, index, scale, shift, 1.0, timesteps, membrane)
     else:
-        settings = (index, timesteps, 1.0, alpha, bn.training)
+        settings = (index, timesteps, 1.0, alpha, bn if bn.training else None)
         spikes = AffineLIF.apply(flat, bias, bn.weight, bn.bias, scale, shift, mean, deviation, *settings)
     return spikes.unflatten(1, y.shape[1:-1])
 
@@ -56,7 +57,7 @@ def lif(
     none = torch.zeros_like(factor)
     if membrane is not None:
         return fire(y, None, factor, none, threshold, len(y), membrane).view(current.shape)
-    settings = (None, len(y), threshold, alpha, False)
+    settings = (None, len(y), threshold, alpha, None)
     return AffineLIF.apply(y, None, none, none, factor, none, none, none, *settings).view(current.shape)
 
 
@@ -68,7 +69,7 @@ def live_rows(live: Bool[Tensor, "T *shape"]) -> Int[Tensor, "T N"]:
 
 @torch.no_grad()
 def affine(
-    y: Float[Tensor, "*rows E"], bn: nn.BatchNorm1d, timesteps: int = 1, bias: Float[Tensor, " E"] | None = None
+    y: Float[Tensor, "*rows E"], bn: Norm, timesteps: int = 1, bias: Float[Tensor, " E"] | None = None
 ) -> tuple[Float[Tensor, " E"], ...]:
     """The norm of y + bias as scale and shift of y, and the mean and 1 / deviation behind them. In training they are y's
     own (over T copies where it is given once), and the running statistics move on.
@@ -76,8 +77,8 @@ def affine(
     wide = torch.promote_types(y.dtype, torch.float32)
     added = 0 if bias is None else bias
     if bn.training:
-        mean, variance = moments(y)
-        count = y.numel() // y.shape[-1] * (timesteps // len(y))
+        mean, variance, rows = moments(y, bn)
+        count = rows * (timesteps // len(y))
         if count < 2:
             raise ValueError("one row has no variance: batch norm in training needs more images, tokens or timesteps")
         bn.running_mean.lerp_((mean + added).to(bn.running_mean), bn.momentum)
@@ -90,14 +91,15 @@ def affine(
     return tuple(x.to(wide).contiguous() for x in (scale, bn.bias - mean * scale, mean, deviation))
 
 
-def moments(y: Float[Tensor, "*rows E"]) -> tuple[Float[Tensor, " E"], Float[Tensor, " E"]]:
-    """Mean and biased variance of each channel, in float64."""
+def moments(y: Float[Tensor, "*rows E"], bn: Norm) -> tuple[Float[Tensor, " E"], Float[Tensor, " E"], int]:
+    """Mean and biased variance of each channel, in float64, and over how many rows: those of all processes that share the norm."""
     channels, rows = y.shape[-1], y.numel() // y.shape[-1]
     group = grouping(rows, channels)
     sums = torch.empty(2, group, channels, dtype=torch.float64)
     call("moments", y, rows // group, group * channels, sums)
-    mean, square = sums.sum(dim=1) / rows
-    return mean, (square - mean.square()).clamp_min(0)
+    sums, rows = of_all(bn, sums.sum(dim=1), rows)
+    mean, square = sums / rows
+    return mean, (square - mean.square()).clamp_min(0), rows
 
 
 def grouping(rows: int, channels: int) -> int:
@@ -128,20 +130,20 @@ def fire(
 
 class AffineLIF(Function):
     """LIF(scale * y + shift), where scale and shift may follow from y's own moments, and from what is named before them:
-    the layer's bias, and the norm's weight and bias.
+    the layer's bias, and the norm's weight and bias. `norm` is that norm where they are the moments of training, else None.
     """
 
     @staticmethod
-    def forward(ctx, y, added, weight, bias, scale, shift, mean, deviation, index, timesteps, threshold, alpha, own_moments):
+    def forward(ctx, y, added, weight, bias, scale, shift, mean, deviation, index, timesteps, threshold, alpha, norm):
         ctx.save_for_backward(y, scale, shift, mean, deviation, index)
-        ctx.settings = timesteps, threshold, alpha, own_moments, added is not None
+        ctx.settings = timesteps, threshold, alpha, norm, added is not None
         return fire(y, index, scale, shift, threshold, timesteps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, above):
         y, scale, shift, mean, deviation, index = ctx.saved_tensors
-        timesteps, threshold, alpha, own_moments, of_added = ctx.settings
+        timesteps, threshold, alpha, norm, of_added = ctx.settings
         given, neurons, channels = y.shape
         group = grouping(neurons, channels) if index is None else 1
         gradient = torch.empty_like(y) if index is None else torch.zeros_like(y)
@@ -149,14 +151,15 @@ class AffineLIF(Function):
         sizes = (timesteps, neurons // group, group * channels, int(given < timesteps))
         vectors = [x.repeat(group) for x in (scale, shift, mean, deviation)]
         call("lif_backward", y, index, *vectors, above.contiguous(), threshold, alpha, *sizes, gradient, sums)
-        total, product = sums.sum(dim=1)
-        if own_moments:
-            rows = given * neurons  # where T steps share a row, so do they its gradient: T / (T rows) of the sums
-            factor = scale * deviation * product / rows
-            constant = scale * total / rows - factor * mean
+        total, product = own = sums.sum(dim=1)
+        if norm is not None:
+            own_rows = given * neurons  # where T steps share a row, so do they its gradient: T / (T rows) of the sums
+            (all_total, all_product), rows = of_all(norm, own, own_rows)
+            factor = scale * deviation * all_product / rows
+            constant = scale * all_total / rows - factor * mean
             fit = [x.to(scale).repeat(group) for x in (constant, factor)]
-            call("norm_backward", y, rows // group, group * channels, *fit, gradient)
-        added = (scale * total * (not own_moments)).to(scale) if of_added else None
+            call("norm_backward", y, own_rows // group, group * channels, *fit, gradient)
+        added = (scale * total * (norm is None)).to(scale) if of_added else None
         return gradient, added, product.to(scale), total.to(scale), *(None,) * 9
 
 

@@ -8,9 +8,10 @@ What stands here in plain PyTorch is the reference, and what runs in float64, on
 import torch
 from jaxtyping import Bool, Float
 from spikingjelly.activation_based import functional, surrogate
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import fused, kernels
+from models.shared_norm import Norm
 
 TAU = 2.0  # membrane time constant in timesteps; Spikformer's published code
 ALPHA = 4.0  # of the sigmoid whose derivative stands for the spike's in the backward pass
@@ -63,7 +64,7 @@ def lif(
 
 def norm_lif(
     current: Float[Tensor, "S *shape E"],
-    bn: nn.BatchNorm1d,
+    bn: Norm,
     timesteps: int,
     live: Bool[Tensor, "T *shape"] | None = None,
     bias: Float[Tensor, " E"] | None = None,

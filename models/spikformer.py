@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models import fused, kernels
 from models.neuron import Membranes, lif, norm_lif, wide
+from models.shared_norm import Norm, of_all
 
 ATTENTION_SCALE = 0.125  # whatever the width: the published constant
 ATTENTION_THRESHOLD = 0.5  # of the neuron after attention; all others fire at 1
@@ -106,7 +107,7 @@ class NormLinear(nn.Module):
 
     def normalise_few(self, rows: Float[Tensor, "R E"]) -> Float[Tensor, "R E"]:
         """BN of however many rows are left: fewer than two have no variance, so they use the running statistics."""
-        if self.training and len(rows) < 2:
+        if self.training and of_all(self.bn, rows.new_zeros(0, dtype=torch.float64), len(rows))[1] < 2:
             return F.batch_norm(rows, self.bn.running_mean, self.bn.running_var, self.bn.weight, self.bn.bias, eps=self.bn.eps)
         return self.bn(rows)
 
@@ -239,7 +240,7 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def normalise(current: Float[Tensor, "*rows E"], bn: nn.BatchNorm1d) -> Float[Tensor, "*rows E"]:
+def normalise(current: Float[Tensor, "*rows E"], bn: Norm) -> Float[Tensor, "*rows E"]:
     """BN over all rows, in float32 at least."""
     return bn(wide(current).flatten(0, -2)).unflatten(0, current.shape[:-1])
 

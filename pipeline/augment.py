@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from pipeline.errors import UserError
 from pipeline.inputs import normalise
 from pipeline.prepared import Prepared
 from pipeline.randomness import epoch_order, key_of, seed_everything
@@ -33,10 +34,22 @@ def rand_augment(policy: str, mean: list[float]):
 
 
 class TrainingBatches(Dataset):
-    """Batch `(epoch, step)` as images float32 [B, 3, S, S] and soft targets float32 [B, C]."""
+    """Batch `(epoch, step)` as images float32 [B, 3, S, S] and soft targets float32 [B, C].
 
-    def __init__(self, data: Prepared, recipe: dict, seed: int):
+    Process `number` of `processes` gets its share of the batch, the same images and targets as in the whole one: mixup pairs
+    image i with image B - 1 - i, so a share is a run of images with their partners. Raises UserError where that can't be.
+    """
+
+    def __init__(self, data: Prepared, recipe: dict, seed: int, number: int = 0, processes: int = 1):
         self.split, self.recipe, self.seed = data.split("train"), recipe, seed
+        pairs, rest = divmod(recipe["batch"], 2 * processes)
+        if rest:
+            raise UserError(
+                f"a batch of {recipe['batch']} can't be shared by {processes} processes, in pairs as mixup takes them: "
+                f"ask for a number of processes that divides {recipe['batch'] // 2}"
+            )
+        first = np.arange(number * pairs, (number + 1) * pairs)
+        self.share = np.concatenate([first, recipe["batch"] - 1 - first[::-1]])
         self.mean, self.std, classes = data.meta["mean"], data.meta["std"], data.meta["classes"]
         flip = [v2.RandomHorizontalFlip(recipe["flip"])]
         policy = recipe["rand_augment"]
@@ -49,11 +62,12 @@ class TrainingBatches(Dataset):
         epoch, step = place
         batch = self.recipe["batch"]
         chosen = epoch_order(self.seed, epoch, len(self.split))[step * batch : (step + 1) * batch]
-        samples = [(self.image(epoch, int(i)), int(self.split.labels[i])) for i in chosen]
+        samples = [(self.image(epoch, int(i)), int(self.split.labels[i])) for i in chosen[self.share]]
         seed_everything(self.seed, "batch", epoch, step)
         self.mix.mixup_enabled = self.recipe["mixup"] > 0 and epoch < self.recipe["mixup_off_epoch"]
         images, targets = self.mix(samples)
-        return self.erase(normalise(images, self.mean, self.std)), targets.float()
+        kept = self.erase(torch.ones(batch, 1, *images.shape[2:]))[self.share]  # drawn for one image after the other
+        return torch.where(kept == 0, 0.0, normalise(images, self.mean, self.std)), targets.float()
 
     def image(self, epoch: int, index: int) -> np.ndarray:
         """One augmented image, uint8 [3, S, S]."""

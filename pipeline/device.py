@@ -26,7 +26,7 @@ def resolve_precision(declared: str) -> str:
 
 
 def open_device(declared_precision: str, threads: int) -> tuple[Accelerator, str]:
-    """The accelerator of this process and the precision it computes in. One process: several GPUs come with the cluster."""
+    """The accelerator of this process, on its own GPU where there are several (pipeline.processes), and its precision."""
     torch.set_num_threads(threads)
     keep_memory()
     if torch.cuda.is_available():

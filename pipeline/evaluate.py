@@ -5,10 +5,12 @@ the run and its evaluations.
 """
 
 import argparse
+import sys
 import time
 
 import numpy as np
 
+from pipeline import slots
 from pipeline.arrays import save_arrays
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered, probe_settings
@@ -124,6 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
     run = campaign.find_run(options.run) if options.run is not None else campaign.find_measured(options.set)
+    slots.take(1, lambda line: print(f"{run.id}: {line}", file=sys.stderr))
     for name, result in evaluate(campaign, run)["evaluations"].items():
         told = result["metrics"]
         shown = f"probe {result['probe']}"

@@ -19,9 +19,11 @@ def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     return images.to(torch.float32).mul_(1 / 255).sub_(channel[0]).div_(channel[1])
 
 
-def evaluation_batches(data: Prepared, split: str, size: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of a split in order: normalised float32 [B, 3, S, S], labels int64 [B]."""
+def evaluation_batches(
+    data: Prepared, split: str, size: int = BATCH, number: int = 0, processes: int = 1
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of a split in order: normalised float32 [B, 3, S, S], labels int64 [B]; process `number`'s, dealt out in turn."""
     part = data.split(split)
-    for start in range(0, len(part), size):
+    for start in range(number * size, len(part), processes * size):
         images = torch.tensor(part.images[start : start + size]).permute(0, 3, 1, 2)
         yield normalise(images, data.meta["mean"], data.meta["std"]), torch.tensor(part.labels[start : start + size])

@@ -4,7 +4,7 @@ Dimensions: N images, T timesteps, L blocks, K0 tokens after patch splitting. Lo
 answers every smaller T.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -78,13 +78,15 @@ def measure(
     device,
     dtype: torch.dtype = torch.float32,
     arithmetic: Callable = nullcontext,
+    gather: Callable[[list], list] = list,
 ) -> Measurement:
     """Run a network in evaluation mode over batches of images and labels; its training mode is restored.
 
-    `arithmetic` makes the context that chooses the precision of products, as accelerate's `autocast` does. AT-SNN computes
+    `arithmetic` makes the context that chooses the precision of products, as accelerate's `autocast` does. Where several
+    processes have some of the batches each, `gather` brings what they saw together (pipeline.processes). AT-SNN computes
     live tokens only, where `models.packed` knows the backbone. Raises NotFinite: the class that a NaN names is none.
     """
-    was_training, logits, labels, traces = network.training, [], [], []
+    was_training, seen = network.training, []
     network.eval()
     depth = len(getattr(network, "backbone", network).blocks)
     adaptive = isinstance(network, ATSNN)
@@ -94,12 +96,10 @@ def measure(
         images = images.to(device, dtype)
         with arithmetic():
             output = run(images)
-        logits.append(output.logits.cpu().numpy())
-        labels.append(target.numpy())
-        if adaptive:
-            traces.append(condense(output))
+        seen.append((target.numpy(), output.logits.cpu().numpy(), condense(output) if adaptive else None))
     network.train(was_training)
-    told = combine(traces) if traces else {}
+    labels, logits, traces = zip(*gather(seen))
+    told = combine(traces) if adaptive else {}
     measured = Measurement(np.concatenate(labels), np.concatenate(logits, axis=1), depth, **told)
     for timestep, image in np.argwhere(~np.isfinite(measured.logits).all(axis=-1))[:1]:
         raise NotFinite(f"the logits of image {image + 1} at timestep {timestep + 1} are not finite: use another precision")
@@ -130,7 +130,7 @@ def histogram(trace) -> np.ndarray:
     return torch.stack(rows).cpu().numpy()
 
 
-def combine(batches: list[dict]) -> dict:
+def combine(batches: Sequence[dict]) -> dict:
     images = sum(len(batch["blocks"]) for batch in batches)
     joined = {
         key: np.concatenate([b[key] for b in batches], axis=axis)

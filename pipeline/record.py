@@ -17,26 +17,29 @@ from pipeline.errors import UserError
 class Record:
     """An append-only file of events. Each has `event`, `time` (seconds since 1970) and what belongs to it.
 
-    `text` is all of it as it was written: what becomes of the file meanwhile changes nothing.
+    `text` is all of it as it was written: what becomes of the file meanwhile changes nothing. Of several processes that keep
+    the same record one `writes` it.
     """
 
-    def __init__(self, path: Path):
-        self.path, self.text = path, ""
+    def __init__(self, path: Path, writes: bool = True):
+        self.path, self.writes, self.text = path, writes, ""
 
     def append(self, event: str, **content) -> dict:
         entry = {"event": event, "time": round(time.time(), 3), **content}
         line = json.dumps(entry) + "\n"
-        with named(self.path), self.path.open("a") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        if self.writes:
+            with named(self.path), self.path.open("a") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
         self.text += line
         return entry
 
     def restore(self, text: str) -> None:
         """What a checkpoint holds of the record; what came after it is forgotten: those steps are taken again."""
         self.text = text
-        replace(self.path, text)
+        if self.writes:
+            replace(self.path, text)
 
     def entries(self) -> list[dict]:
         return [json.loads(line) for line in self.text.splitlines()]

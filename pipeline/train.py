@@ -1,44 +1,82 @@
 """Stage 2: one training, from its parent's weights or from the start, to final weights and a record.
 
 python -m pipeline.train --scale smoke --run ID. A training that was killed goes on where it was when it is started
-again, and ends with the same weights, bit for bit.
+again, and ends with the same weights, bit for bit. With --processes N it becomes torchrun, which starts this again N times
+(pipeline.processes).
 """
 
 import argparse
+import ctypes
 import fcntl
+import os
 import signal
 import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
+from pipeline import slots
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Run, describe
 from pipeline.record import read_json, replace, replace_json
 from pipeline.sources import sha256
 
+MEMBER = "TORCHELASTIC_RUN_ID"  # torchrun sets it for the processes that it starts
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that comes when the parent ends
 
-def train(campaign: Campaign, run: Run, log: Path | None = None) -> None:
+
+def train(campaign: Campaign, run: Run, log: Path | None = None, processes: int = 1) -> None:
     """Train a run to its end and publish it; what is complete appears under its name at once, done.json last."""
     failed = campaign.run_folder(run) / "failed.json"
     if failed.exists():
         reason = read_json(failed, "reason")["reason"]
         raise UserError(f"{reason}; it has failed before, and is not tried again: mend the cause, then delete {failed}")
+    if MEMBER in os.environ:
+        return train_as_member(campaign, run, log)
     say = speaker(run, log)
-    with only_process(campaign.weights_folder(run), say):
-        from pipeline.training import Stopped, TrainingFailed
+    with only_process(campaign.weights_folder(run) / ".lock", say):
+        slots.take(processes, say)
+        if processes > 1:
+            become_several(processes, run.threads, say)
+        train_here(campaign, run, say)
 
-        try:
-            trainer = to_the_end(campaign, run, say)
-        except Stopped as stopped:
-            say(f"asked to stop: saved at {stopped}; it goes on there when it is started again")
-            sys.exit(128 + signal.SIGTERM)
-        except TrainingFailed as error:
-            replace_json(failed, {"run": run.id, "reason": str(error)})
-            raise
+
+def become_several(processes: int, threads: int, say) -> NoReturn:
+    """torchrun in the place of this process, with what it has locked: it starts the same command once a process."""
+    say(f"trains in {processes} processes")
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of each; torchrun would warn that nobody said
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    os.execv(sys.executable, [*launcher, "--module", "--", "pipeline.train", *sys.argv[1:]])
+
+
+def train_as_member(campaign: Campaign, run: Run, log: Path | None) -> None:
+    """One process of several: the one that became torchrun holds their devices and the run, and they end with it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.environ["RANK"] != "0":
+        return train_here(campaign, run, lambda line: None)
+    say = speaker(run, log)
+    with only_process(campaign.weights_folder(run) / ".lock.first", say):  # what a killed torchrun left may still be saving
+        train_here(campaign, run, say)
+
+
+def train_here(campaign: Campaign, run: Run, say) -> None:
+    """The training in this process, with the others of torchrun where it is one of them: the first one of them publishes."""
+    from pipeline.training import Stopped, TrainingFailed
+
+    try:
+        trainer = to_the_end(campaign, run, say)
+    except Stopped as stopped:
+        say(f"asked to stop: saved at {stopped}; it goes on there when it is started again")
+        sys.exit(128 + signal.SIGTERM)
+    except TrainingFailed as error:
+        replace_json(campaign.run_folder(run) / "failed.json", {"run": run.id, "reason": str(error)})
+        raise
+    if trainer.team.writes:
         publish(campaign, run, trainer)
 
 
@@ -86,10 +124,11 @@ def termination():
 
 
 @contextmanager
-def only_process(folder: Path, say):
-    """Two processes never train the same run: the second waits, as a graph that was killed leaves its trainings behind."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+def only_process(lock: Path, say):
+    """No run is trained twice at once: who comes second waits, as a graph that was killed leaves its trainings behind."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        os.set_inheritable(file.fileno(), True)  # by torchrun, which this process may become
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -123,15 +162,37 @@ def main() -> None:
     common_arguments(parser)
     parser.add_argument("--run", metavar="ID", required=True, help="the run's id, the name of its folder")
     parser.add_argument("--log", metavar="FILE", type=Path, help="append the plain lines to this file too")
+    parser.add_argument(
+        "--processes", metavar="N", type=int, default=1, help="train in N processes, on a GPU each where there are"
+    )
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
     try:
-        train(campaign, campaign.find_run(options.run), options.log)
+        train(campaign, campaign.find_run(options.run), options.log, max(1, options.processes))
     except (UserError, OSError) as error:
+        if os.environ.get("RANK", "0") != "0":
+            sys.exit(2)  # the first process says it
         if options.log:
             note(options.log, f"error: {error}")
         raise
 
 
+def main_of_member() -> NoReturn:
+    """`main` in one process of several. It ends without taking its group down, where PyTorch 2.13 can wait for Python's lock
+    for ever, as the thread that it waits for does.
+    """
+    code = 1
+    try:
+        run_stage(main, "train")
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    run_stage(main, "train")
+    main_of_member() if MEMBER in os.environ else run_stage(main, "train")

@@ -22,6 +22,7 @@ from pipeline.inputs import evaluation_batches
 from pipeline.lost import first_not_finite, lost_weights
 from pipeline.measure import BIN, Measurement, NotFinite, measure
 from pipeline.prepared import Prepared
+from pipeline.processes import Team
 from pipeline.record import Record
 from pipeline.schedule import learning_rate_schedule, optimizer_for
 from pipeline.tracking import run_mirror
@@ -36,7 +37,8 @@ class Stopped(Exception):
 
 
 class Trainer:
-    """One run from where its checkpoint stands to its last epoch.
+    """One run from where its checkpoint stands to its last epoch, in one process or in several that do the same in step: each
+    has its share of every batch, and the first of them writes.
 
     `say` takes a line for the log; `asked_to_stop` tells whether to save and end: then Stopped is raised after the step.
     `watch`: look at each step's loss as it comes, which a GPU would have to wait for; else at each checkpoint.
@@ -44,12 +46,13 @@ class Trainer:
 
     def __init__(self, campaign: Campaign, run: Run, say, asked_to_stop=lambda: False, watch: bool | None = None):
         self.campaign, self.run, self.say, self.asked_to_stop = campaign, run, say, asked_to_stop
+        self.team = Team()
         self.folder = campaign.weights_folder(run)
         self.accelerator, self.precision = open_device(run.precision, run.threads)
         self.watch = self.accelerator.device.type == "cpu" if watch is None else watch
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
         data = Prepared(run.data.folder)
-        self.batches, self.data = TrainingBatches(data, run.recipe, run.seed), data
+        self.batches, self.data = TrainingBatches(data, run.recipe, run.seed, self.team.number, self.team.count), data
         if not self.batches.steps:
             raise UserError(
                 f"run {run.id}: a batch of {run.recipe['batch']} is larger than the {len(self.batches.split)} training images"
@@ -59,13 +62,16 @@ class Trainer:
             load_trained(campaign, run.parent, self.backbone)
         self.backbone.to(self.accelerator.device, self.dtype)
         self.network = network_for(run.method, run.options, self.backbone)
+        self.parallel = self.team.parallel(self.network, self.accelerator.device)
         self.optimizer = optimizer_for(self.network, run.recipe)
         self.schedule, self.epochs = learning_rate_schedule(self.optimizer, run.recipe)
         self.stepper = self.accelerator.prepare(self.optimizer)  # with the scaler, where fp16 needs one
         loss, options = method(run.method).loss, method_options(run.method, run.options)
         self.loss = lambda output, target: loss(output, target, options)
-        self.record = Record(self.folder / "record.jsonl")
-        self.totals = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)  # loss and ponder x images
+        self.record = Record(self.folder / "record.jsonl", self.team.writes)
+        self.totals = torch.zeros(
+            2, dtype=torch.float64, device=self.accelerator.device
+        )  # this process's loss and ponder x images
 
     def train(self) -> None:
         self.resume()
@@ -84,9 +90,8 @@ class Trainer:
             self.checkpoint, self.run.id, self.backbone, self.optimizer, self.accelerator.scaler, self.say
         )
         self.record.restore(self.position.record)
-        self.totals += torch.tensor([self.position.sums.get(key, 0.0) for key in ("loss", "ponder")], dtype=torch.float64).to(
-            self.totals
-        )
+        sums = [self.position.sums.get(key, 0.0) * self.team.writes for key in ("loss", "ponder")]
+        self.totals += torch.tensor(sums, dtype=torch.float64).to(self.totals)
         complete = self.position.epoch == self.epochs
         self.say(f"computes in {self.precision}, {kernels.describe()}")
         new = not self.position.record
@@ -101,8 +106,12 @@ class Trainer:
             if self.run.parent:
                 self.record_epoch({})
             self.save()  # before MLflow hears of it: else it would hear of another attempt after a kill
-        self.mirror.live(self.record.entries())
+        self.tell_mlflow()
         self.saved_at = time.monotonic()
+
+    def tell_mlflow(self) -> None:
+        if self.team.writes:
+            self.mirror.live(self.record.entries())
 
     def same_arithmetic(self, before: dict) -> None:
         """`auto` may mean something else on another machine, and a compiler be gone; a run stays as it began."""
@@ -116,7 +125,7 @@ class Trainer:
 
     def provenance(self) -> dict:
         facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": describe_device(self.accelerator)}
-        facts["kernels"] = kernels.describe()
+        facts |= {"kernels": kernels.describe(), "processes": self.team.count}
         return facts | {"precision": self.precision, "threads": self.run.threads, "data": self.data.meta}
 
     def train_epoch(self) -> None:
@@ -131,7 +140,7 @@ class Trainer:
             self.batches.steps,
             initial=position.step,
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=not (self.team.writes and sys.stderr.isatty()),
         )
         clock = time.monotonic()
         for images, target in bar:
@@ -142,8 +151,9 @@ class Trainer:
             position.sums["seconds"] = position.sums.get("seconds", 0.0) + now - clock
             position.seconds += now - clock
             clock = now
-            stop = self.asked_to_stop()
-            if stop or now - self.saved_at >= 60 * self.campaign.experiment.checkpoint_minutes:
+            due = now - self.saved_at >= 60 * self.campaign.experiment.checkpoint_minutes
+            stop, due = self.team.any(self.asked_to_stop(), due)
+            if stop or due:
                 self.save()
                 clock = time.monotonic()
             if stop:
@@ -151,10 +161,10 @@ class Trainer:
 
     def step(self, images: torch.Tensor, target: torch.Tensor) -> None:
         with self.accelerator.autocast():
-            output = self.network(images)
+            output = self.parallel(images)
         loss = self.loss(output, target)
-        if self.watch and not math.isfinite(loss.item()):
-            raise self.lost(loss.item(), images)
+        if self.watch and not math.isfinite(mean := self.team.sum(loss.detach()).item() / self.team.count):
+            raise self.lost(mean, images)
         self.stepper.zero_grad()
         self.accelerator.backward(loss)
         self.stepper.step()
@@ -187,7 +197,7 @@ class Trainer:
     def fail(self, reason: str) -> None:
         """Into record and MLflow; the checkpoint before it knows nothing of it."""
         self.record.append("failed", epoch=self.position.epoch, step=self.position.step, reason=reason)
-        self.mirror.live(self.record.entries())
+        self.tell_mlflow()
 
     def save(self) -> None:
         """A checkpoint of this very step."""
@@ -195,12 +205,13 @@ class Trainer:
         self.check_weights(f"in epoch {self.position.epoch + 1}, by step {self.position.step}")
         self.position.sums |= {"loss": loss, "ponder": ponder}
         self.position.record = self.record.text
-        save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
+        if self.team.writes:
+            save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
         self.saved_at = time.monotonic()
 
     def finite_totals(self) -> tuple[float, float]:
         """Loss and ponder summed over the epoch's images so far. Raises TrainingFailed where the loss is lost."""
-        loss, ponder = self.totals.tolist()
+        loss, ponder = self.team.sum(self.totals).tolist()
         if not math.isfinite(loss):
             raise self.failure(loss, f"epoch {self.position.epoch + 1}, by step {self.position.step}")
         return loss, ponder
@@ -218,11 +229,12 @@ class Trainer:
         self.totals.zero_()
         entry = self.record_epoch(metrics)
         self.save()
-        self.mirror.live(self.record.entries())
+        self.tell_mlflow()
         shown = {key: entry["metrics"][key] for key in ("train_loss", "heldout_accuracy", "test_accuracy", "average_tokens")}
         told = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
         self.say(f"epoch {position.epoch}/{self.epochs}: {told}, {metrics['images_per_second']:.0f} images/s")
-        if self.asked_to_stop() and position.epoch < self.epochs:
+        (stop,) = self.team.any(self.asked_to_stop())
+        if stop and position.epoch < self.epochs:
             raise Stopped(f"the end of epoch {position.epoch}")
 
     def record_epoch(self, metrics: dict) -> dict:
@@ -256,7 +268,8 @@ class Trainer:
     def measure(self, split: str) -> Measurement:
         """In the arithmetic of the training, as the evaluation is."""
         place = {"device": self.accelerator.device, "dtype": self.dtype, "arithmetic": self.accelerator.autocast}
+        batches = evaluation_batches(self.data, split, number=self.team.number, processes=self.team.count)
         try:
-            return measure(self.network, evaluation_batches(self.data, split), **place)
+            return measure(self.network, batches, **place, gather=self.team.gather)
         except NotFinite as error:
             raise TrainingFailed(f"run {self.run.id}: after epoch {self.position.epoch}, {split} images: {error}") from error

@@ -6,5 +6,7 @@ rule evaluate:
         results=f"{campaign.folder}/evals/{{measured}}.json",
         arrays=f"{campaign.folder}/arrays/{{measured}}.npz",
     threads: campaign.experiment.threads
+    resources:
+        gpu=1,
     shell:
         BEGIN + "{campaign.stage[evaluate]} --set {wildcards.measured}"

@@ -11,6 +11,8 @@ rule train:
     log:
         f"{campaign.folder}/logs/train/{{run}}.log",
     threads: campaign.experiment.threads
-    retries: 3  # one that was asked to stop, or killed, goes on where it was; one that can't be mended ends at once
+    resources:
+        gpu=1,
+    retries: 5  # one that was asked to stop, ran out of time, or was killed goes on where it was; one that can't be mended ends at once
     shell:
-        BEGIN + "{campaign.stage[train]} --run {wildcards.run} --log {log}"
+        BEGIN + "{campaign.stage[train]} --run {wildcards.run} --processes {resources.gpu} --log {log}"
