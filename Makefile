@@ -52,7 +52,7 @@ ui: .venv/ready
 
 # MLflow for the jobs of any number of machines, on a PostgreSQL of its own in FOLDER or on DATABASE=postgresql://...; ends with Ctrl-C
 tracking-server: .venv/ready
-	@$(BIN)/python -m pipeline.tracking_server --host "$(HOST)" --port "$(PORT)" --folder "$(FOLDER)"
+	@exec $(BIN)/python -m pipeline.tracking_server --host "$(HOST)" --port "$(PORT)" --folder "$(FOLDER)"
 
 # The environment: uv, itself pinned and hashed in requirements.lock, installs all the rest of it.
 .venv/ready: requirements.lock

@@ -163,7 +163,11 @@ class Mirror:
         from mlflow.entities import Dataset, DatasetInput, Param
 
         run_id = self.mlflow_run.info.run_id
-        client.log_inputs(run_id, datasets=[DatasetInput(Dataset(**self.dataset))])
+        inputs = [DatasetInput(Dataset(**self.dataset))]
+        try:
+            client.log_inputs(run_id, datasets=inputs)
+        except Exception:  # another run entered the same data set at this very moment, and now it is there
+            client.log_inputs(run_id, datasets=inputs)
         client.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in self.params.items()])
 
     def retag(self) -> None:

@@ -52,25 +52,18 @@ def folder(postgresql):
 
 
 class Server:
-    """A tracking server in a process, on a port that is free; it can be stopped and started again."""
+    """`make tracking-server` on a port that is free; it can be stopped and started again."""
 
-    def __init__(self, folder, *words, **environment):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.folder, self.words = folder, ["--port", str(self.port), "--folder", str(folder), *words]
-        self.log, self.environment = folder.with_name(f"{folder.name}.log"), {"MLFLOW_WORKERS": "2"} | environment
+    def __init__(self, folder, **variables):
+        self.folder, self.port = folder, free_port()
+        self.address, self.log = f"http://127.0.0.1:{self.port}", folder.with_name(f"{folder.name}.log")
+        variables |= {"PORT": self.port, "FOLDER": folder, "BIN": Path(sys.executable).parent}
+        self.words = ["make", "-o", ".venv/ready", "tracking-server", *(f"{name}={value}" for name, value in variables.items())]
 
     def start(self):
+        environment = os.environ | {"MLFLOW_WORKERS": "2", "HOST": "what.a.shell.exports", "DATABASE": "of another program"}
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.tracking_server", *self.words],
-                cwd=ROOT,
-                env=os.environ | self.environment,
-                stdout=log,
-                stderr=log,
-            )
+            self.process = subprocess.Popen(self.words, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
         until = time.monotonic() + 120
         while "export MLFLOW_TRACKING_URI=" not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
@@ -79,18 +72,30 @@ class Server:
 
     def database(self):
         """How its own PostgreSQL is reached."""
-        lines = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in children(self.process.pid)]
-        (where,) = {word.partition("=")[2] for line in lines for word in line.split("\0") if "unix_socket_directories" in word}
+        words = [word for line in commands(self.process.pid) for word in line.split("\0")]
+        (where,) = {word.partition("=")[2] for word in words if "unix_socket_directories" in word}
         password = (self.folder / "postgres" / "password").read_text().strip()
         return {"host": where, "user": "mlflow", "dbname": "mlflow", "password": password}
 
     def stop(self, how=signal.SIGTERM):
-        """The exit code; nothing that it started is left."""
+        """make ends by the signal, and nothing that it started is left."""
         started = children(self.process.pid)
-        self.process.send_signal(how)
-        code = self.process.wait(60)
+        (os.killpg if how == signal.SIGINT else os.kill)(self.process.pid, how)  # as a terminal does, and as a queue
+        assert self.process.wait(60) == -how
         wait_for(lambda: not any(map(runs, started)), 5)
-        return code
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"nothing happened for {seconds} s"
+        time.sleep(0.05)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def children(pid):
@@ -105,6 +110,15 @@ def children(pid):
     return found[1:]
 
 
+def commands(pid):
+    """The command lines of all processes below one, as everyone on the machine sees them."""
+    lines = []
+    for child in children(pid):
+        with contextlib.suppress(OSError):  # it has just ended
+            lines.append(Path(f"/proc/{child}/cmdline").read_bytes().decode())
+    return lines
+
+
 def runs(pid):
     """Whether a process has not ended; one that nobody has asked for its exit code has."""
     with contextlib.suppress(OSError):
@@ -113,9 +127,12 @@ def runs(pid):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    running = Server(folder / "own", "--host", "0.0.0.0").start()
+    running = Server(folder / "own", HOST="0.0.0.0").start()
     yield running
-    running.stop()
+    started = children(running.process.pid)
+    os.kill(started[0], signal.SIGKILL)  # the process that runs the others: they end all the same
+    wait_for(lambda: not any(map(runs, started)))
+    running.process.wait()
 
 
 @pytest.fixture
@@ -176,7 +193,7 @@ def test_a_server_that_is_away_in_mid_training_and_comes_back_lacks_nothing_and_
     running = begin(place, server.address, "outage")
     halfway = EPOCHS // 2 - 1
     wait_for(lambda: [len(entries) for entries in records(place).values()] == [halfway + 1] * JOBS)
-    assert server.stop() == 0
+    server.stop()
     (place / "away").touch()
     ends = {f"run-{number}" for number in range(0, JOBS, 3)}
     wait_for(lambda: all(len(entries) > halfway + 3 for entries in records(place).values()))
@@ -193,13 +210,6 @@ def test_a_server_that_is_away_in_mid_training_and_comes_back_lacks_nothing_and_
         params = many_trainings.PARAMS | {"seed": number}
         mirror.Mirror("tiny", name, f"a run, seed {number}", params, {"kind": "training"}, many_trainings.DATASET).push(entries)
     assert_that_all_is_there_once(server, client, place)
-
-
-def wait_for(condition, seconds=60):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"nothing happened for {seconds} s"
-        time.sleep(0.05)
 
 
 def test_campaigns_that_were_created_twice_become_one(server, client):
@@ -251,16 +261,15 @@ def test_its_database_listens_to_no_network_and_asks_for_a_password_that_only_it
             assert cursor.fetchall() == [("scram-sha-256",)]
     with pytest.raises(psycopg2.OperationalError, match="password"):
         psycopg2.connect(**server.database() | {"password": "guessed"})
-    everything = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in children(server.process.pid)]
-    assert everything and not any(password.read_text().strip() in line for line in everything)
+    assert not any(password.read_text().strip() in line for line in commands(server.process.pid))
 
 
 def test_a_database_that_someone_else_runs_is_used(folder):
     with postgres.cluster(folder / "theirs") as (_, environment):
         where, password = environment["PGHOST"], environment["PGPASSWORD"]
         address = f"postgresql://mlflow:{password}@/mlflow?host={where}"
-        running = Server(folder / "other", DATABASE=address, MLFLOW_WORKERS="1").start()
-        assert running.stop(signal.SIGINT) == 0
+        running = Server(folder / "other", DATABASE=address).start()
+        running.stop(signal.SIGINT)
         with contextlib.closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
             cursor.execute("select name from experiments")
             assert cursor.fetchall() == [("Default",)]
@@ -286,12 +295,6 @@ def test_a_port_a_host_or_a_folder_that_cannot_be_used_is_one_line(server, folde
     assert refused("--port", free_port(), "--folder", folder / "own").startswith("another tracking server runs on")
     (folder / "file").touch()
     assert "check the path, its permissions" in refused("--port", free_port(), "--folder", folder / "file")
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def test_a_cluster_that_is_damaged_or_of_another_version_is_one_line_that_says_what_to_do(folder):
