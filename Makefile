@@ -3,9 +3,13 @@ PYTHON ?= python3
 SCALE ?= $(shell sed -n 's/^scale: *//p' params.yaml)
 PORT ?= 5000
 SEED ?= 0
+# Of the tracking server; what a shell exports under such a name means something else
+HOST = 127.0.0.1
+FOLDER = results/tracking
+DATABASE =
 BIN := .venv/bin
 
-.PHONY: reproduce data bench test faults check-run publish pages ui lock
+.PHONY: reproduce data bench test faults check-run publish pages ui tracking-server lock
 .DELETE_ON_ERROR:
 
 reproduce: .venv/ready
@@ -40,9 +44,15 @@ faults: .venv/ready
 	$(BIN)/python tests/faults/kills.py --kills 40 --seed $(SEED) --folder .faults/$(SEED)/kills --log results/faults.jsonl
 	$(BIN)/python tests/faults/scenarios.py --seed $(SEED) --folder .faults/$(SEED)/scenarios --log results/faults.jsonl
 
+# MLflow's pages, of the server that MLFLOW_TRACKING_URI names or, where there is none, of this machine
 ui: .venv/ready
-	@$(BIN)/python -m pipeline.tracking --scale $(SCALE) --address http://127.0.0.1:$(PORT)
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+	@$(BIN)/python -m pipeline.tracking --scale $(SCALE) --address "$${MLFLOW_TRACKING_URI:-http://127.0.0.1:$(PORT)}"
+	@[ -n "$$MLFLOW_TRACKING_URI" ] || MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	  $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+
+# MLflow for the jobs of any number of machines, on a PostgreSQL of its own in FOLDER or on DATABASE=postgresql://...; ends with Ctrl-C
+tracking-server: .venv/ready
+	@exec $(BIN)/python -m pipeline.tracking_server --host "$(HOST)" --port "$(PORT)" --folder "$(FOLDER)"
 
 # The environment: uv, itself pinned and hashed in requirements.lock, installs all the rest of it.
 .venv/ready: requirements.lock

@@ -40,6 +40,7 @@ def open_client():
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from mlflow import MlflowClient
 
     address = os.environ.get("MLFLOW_TRACKING_URI")
@@ -75,21 +76,29 @@ class Mirror:
         self.params, self.tags, self.dataset = params, tags, dataset
         self.client = self.mlflow_run = None
         self.known: set[tuple[str, int]] = set()  # metrics and steps that MLflow has
-        self.lost_at = -RETRY_SECONDS
+        self.lost_at, self.not_live = -RETRY_SECONDS, False
 
     def live(self, entries: list[dict]) -> None:
-        """Push, and let no failure of MLflow reach the training: what is missing is filled in later."""
-        if time.monotonic() - self.lost_at < RETRY_SECONDS:
+        """Push, and let no failure of MLflow reach the training: what is missing is filled in later.
+
+        The end of a record is tried in any case: a server that was away in between has all of it then.
+        """
+        if self.not_live or (time.monotonic() - self.lost_at < RETRY_SECONDS and entries[-1]["event"] not in ENDS):
+            return
+        if os.environ.get("SLURM_JOB_ID") and not os.environ.get("MLFLOW_TRACKING_URI"):
+            self.not_live = True
+            self.say(
+                f"{STORE} is not safe with many machines: set MLFLOW_TRACKING_URI to watch runs live; it is filled with the tables"
+            )
             return
         try:
             self.push(entries)
         except Exception as error:  # a server can fail in any way, and none may stop a run
-            self.lost_at = time.monotonic()
-            print(
-                f"tracking: MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on",
-                file=sys.stderr,
-                flush=True,
-            )
+            self.client, self.lost_at = None, time.monotonic()  # it may come back with less than it had
+            self.say(f"MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on")
+
+    def say(self, line: str) -> None:
+        print(f"tracking: {line}", file=sys.stderr, flush=True)
 
     def push(self, entries: list[dict]) -> None:
         """Metrics of entries that MLflow has not seen, with the times of the record; the status at the end."""
@@ -108,8 +117,8 @@ class Mirror:
             self.known |= {(metric.key, metric.step) for metric in batch}
         for entry in entries:
             if entry["event"] == "channel_0" and ("channel_0", entry["epoch"]) not in self.known:
-                self.known.add(("channel_0", entry["epoch"]))
                 self.client.log_dict(self.mlflow_run.info.run_id, entry["histogram"], f"channel_0/epoch_{entry['epoch']}.json")
+                self.known.add(("channel_0", entry["epoch"]))
         self.mark(entries)
 
     def mark(self, entries: list[dict]) -> None:
@@ -123,33 +132,46 @@ class Mirror:
 
     def connect(self, entries: list[dict]) -> None:
         client = open_client()
-        experiment = experiment_of(client, self.scale)
-        started = started_at(entries)
-        same = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self.run_id}'")
-        found = next((run for run in same if run.info.start_time == started), None)  # others: attempts with another record
-        self.mlflow_run = found or self.create(client, experiment, started)
+        self.mlflow_run = self.find(client, experiment_of(client, self.scale), started_at(entries))
         if not self.mlflow_run.data.params:  # new, or its process was killed before it had any
             self.describe(client)
         if self.mlflow_run.info.status == "FAILED":
             client.update_run(self.mlflow_run.info.run_id, "RUNNING")
+        self.known = set()
         for key in self.mlflow_run.data.metrics:
             self.known |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
         self.client = client
+        self.retag()
 
-    def create(self, client, experiment: str, started: int):
-        nested = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
-        return client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **nested}, self.name)
+    def find(self, client, experiment: str, started: int):
+        """Our run, created if need be. One that was created twice, as by a request without an answer, is deleted but for one."""
+        if not (same := self.same(client, experiment, started)):
+            nested = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
+            client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **nested}, self.name)
+            same = self.same(client, experiment, started)
+        for double in same[1:]:
+            client.delete_run(double.info.run_id)
+        return same[0]
+
+    def same(self, client, experiment: str, started: int) -> list:
+        """What MLflow has of our run, in an order that is the same for all; not attempts with another record."""
+        found = runs_of(client, experiment, self.run_id)
+        return [run for run in found if run.info.start_time == started]
 
     def describe(self, client) -> None:
         """Data set and parameters, these last: where they are, all is."""
         from mlflow.entities import Dataset, DatasetInput, Param
 
         run_id = self.mlflow_run.info.run_id
-        client.log_inputs(run_id, datasets=[DatasetInput(Dataset(**self.dataset))])
+        inputs = [DatasetInput(Dataset(**self.dataset))]
+        try:
+            client.log_inputs(run_id, datasets=inputs)
+        except Exception:  # another run entered the same data set at this very moment, and now it is there
+            client.log_inputs(run_id, datasets=inputs)
         client.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in self.params.items()])
 
     def retag(self) -> None:
-        """Tags as they are now: the rows of a table may have changed, or a parent been created twice."""
+        """Tags as they are now: the rows of a table may have changed, or the parent been created twice."""
         self.tag(self.tags | {PARENT_TAG: campaign_run(self.client, self.mlflow_run.info.experiment_id, self.scale)})
 
     def tag(self, tags: dict[str, str]) -> None:
@@ -181,14 +203,28 @@ def experiment_of(client, scale: str) -> str:
         return found.experiment_id
 
 
+def runs_of(client, experiment: str, our_id: str) -> list:
+    """MLflow's runs with an id of ours, the oldest first, else by MLflow's id."""
+    return client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{our_id}'", order_by=["attributes.start_time ASC"])
+
+
 def campaign_run(client, experiment: str, scale: str) -> str:
-    """MLflow's id of the run under which all runs of a scale stand: the oldest one with its tag, else a new one."""
+    """MLflow's id of the run under which all runs of a scale stand: the oldest one with its tag, else a new one.
+
+    Machines that begin at once may each create one: what stands under the later ones is moved, and they are deleted.
+    """
     with store_lock():
-        found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{scale}'", order_by=["attributes.start_time ASC"])
-        if found:
-            return found[0].info.run_id
-        tags = {RUN_TAG: scale, "kind": "campaign", "scale": scale}
-        return client.create_run(experiment, tags=tags, run_name=f"campaign {scale}").info.run_id
+        if not (found := runs_of(client, experiment, scale)):
+            tags = {RUN_TAG: scale, "kind": "campaign", "scale": scale}
+            client.create_run(experiment, tags=tags, run_name=f"campaign {scale}")
+            found = runs_of(client, experiment, scale)
+    first, *doubles = (run.info.run_id for run in found)
+    for double in doubles:
+        while children := client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{double}'"):
+            for child in children:
+                client.set_tag(child.info.run_id, PARENT_TAG, first)
+        client.delete_run(double)
+    return first
 
 
 def flatten(metrics: dict) -> dict[str, float]:

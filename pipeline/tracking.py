@@ -127,11 +127,11 @@ def fill(campaign: Campaign) -> int:
         path = campaign.run_folder(run) / "record.jsonl"
         if path.exists():
             entries = record_of(campaign, run)
-            bring_up_to_date(run_mirror(campaign, run, entries[0]), entries)
+            run_mirror(campaign, run, entries[0]).push(entries)
             count += 1
     for evaluation in campaign.evaluations:
         if campaign.results_file(evaluation.run).exists():
-            bring_up_to_date(evaluation_mirror(campaign, evaluation), evaluation_entries(campaign, evaluation))
+            evaluation_mirror(campaign, evaluation).push(evaluation_entries(campaign, evaluation))
             count += 1
     return count
 
@@ -153,11 +153,6 @@ def add_views(campaign: Campaign) -> str:
         view = {"name": f"{kind}s", "createdAt": VIEWS_SINCE, "updatedAt": VIEWS_SINCE, "state": json.dumps(state)}
         client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{kind}s", json.dumps(view))
     return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={next(iter(VIEWS))}s"
-
-
-def bring_up_to_date(mirror: Mirror, entries: list[dict]) -> None:
-    mirror.push(entries)
-    mirror.retag()
 
 
 def show_products(campaign: Campaign) -> None:

@@ -14,7 +14,8 @@ DATASET = {"name": "shapes", "digest": "01234567", "source_type": "local", "sour
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tracking, "STORE", tmp_path / "mlflow.db")
     monkeypatch.setattr(tracking, "ARTIFACTS", tmp_path / "artifacts")
 
@@ -114,7 +115,6 @@ def test_tags_that_changed_are_brought_up_to_date(store):
     anew = mirror()
     anew.tags = {"kind": "training", "table1": "a row"}
     anew.push(entries(1))
-    anew.retag()
     client = tracking.open_client()
     assert [run.data.tags["table1"] for run in trainings(client)] == ["a row"]
 
@@ -134,6 +134,50 @@ def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(monkeypatch,
         away.live(entries(3))
     assert time.monotonic() - started < 30
     assert capfd.readouterr().err.count("MLflow is away") == 1
+
+
+def test_the_end_of_a_training_is_told_to_a_server_that_was_away_just_before(store, monkeypatch, capfd):
+    away = mirror()
+    with monkeypatch.context() as outage, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        outage.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        away.live(entries(2))
+    away.live(entries(3))
+    assert not tracking.STORE.exists() and capfd.readouterr().err.count("MLflow is away") == 1
+    away.live([*entries(3), {"event": "end", "time": 1009.0}])
+    assert [step for step, _, _ in history("loss")] == [1, 2, 3]
+    assert trainings(tracking.open_client())[0].info.status == "FINISHED"
+
+
+def test_a_store_that_lost_a_run_in_mid_training_gets_all_of_it_again(store, monkeypatch, capfd):
+    first, client = mirror(), tracking.open_client()
+    first.live(entries(2))
+    client.delete_run(first.mlflow_run.info.run_id)
+    monkeypatch.setattr(tracking, "RETRY_SECONDS", 0)
+    first.live(entries(3))
+    assert capfd.readouterr().err.count("MLflow is away") == 1
+    first.live(entries(4))
+    assert [step for step, _, _ in history("loss")] == [1, 2, 3, 4]
+
+
+def test_trainings_of_a_cluster_leave_the_sqlite_store_alone_and_say_so_once_and_tables_fill_it(store, monkeypatch, capfd):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    training = mirror()
+    for last in range(3):
+        training.live(entries(last))
+    training.live([*entries(2), {"event": "end", "time": 1009.0}])
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1 and "set MLFLOW_TRACKING_URI to watch runs live" in said and not tracking.STORE.exists()
+    mirror().push([*entries(2), {"event": "end", "time": 1009.0}])
+    assert [step for step, _, _ in history("loss")] == [1, 2]
+
+
+def test_trainings_of_a_cluster_write_live_to_the_server_that_is_named(store, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'named.db'}")
+    mirror().live(entries(2))
+    assert [step for step, _, _ in history("loss")] == [1, 2] and "tracking" not in capfd.readouterr().err
+    assert not tracking.STORE.exists()
 
 
 def test_a_store_whose_making_was_cut_off_is_made_anew(store, monkeypatch):

@@ -1,0 +1,338 @@
+"""The tracking server as `make tracking-server` runs it, on a real PostgreSQL, and as many real processes as a cluster's queue starts."""
+
+import collections
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import many_trainings
+import psycopg2
+import pytest
+
+from pipeline import mirror, postgres, tracking_server
+from pipeline.errors import UserError
+from pipeline.scale import ROOT
+
+JOBS, EPOCHS = 16, 20
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    """PostgreSQL's programs, installed where that is allowed."""
+    if missing() and not os.geteuid() and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update"], capture_output=True)
+        subprocess.run(["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"], capture_output=True)
+    if reason := missing():
+        pytest.skip(f"NOT TESTED: the tracking server. {reason}")
+
+
+def missing():
+    try:
+        postgres.programs_for(Path("/nowhere/data"))
+    except UserError as error:
+        return str(error)
+
+
+@pytest.fixture(scope="module")
+def folder(postgresql):
+    """Where PostgreSQL's own user may go, who may not go to a folder of pytest's if root runs it."""
+    with tempfile.TemporaryDirectory(prefix="at-snn-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+class Server:
+    """`make tracking-server` on a port that is free; it can be stopped and started again."""
+
+    def __init__(self, folder, **variables):
+        self.folder, self.port = folder, free_port()
+        self.address, self.log = f"http://127.0.0.1:{self.port}", folder.with_name(f"{folder.name}.log")
+        variables |= {"PORT": self.port, "FOLDER": folder, "BIN": Path(sys.executable).parent}
+        self.words = ["make", "-o", ".venv/ready", "tracking-server", *(f"{name}={value}" for name, value in variables.items())]
+
+    def start(self):
+        environment = os.environ | {"MLFLOW_WORKERS": "2", "HOST": "what.a.shell.exports", "DATABASE": "of another program"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(self.words, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        until = time.monotonic() + 120
+        while "export MLFLOW_TRACKING_URI=" not in self.log.read_text():
+            assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
+            time.sleep(0.1)
+        return self
+
+    def database(self):
+        """How its own PostgreSQL is reached."""
+        words = [word for line in commands(self.process.pid) for word in line.split("\0")]
+        (where,) = {word.partition("=")[2] for word in words if "unix_socket_directories" in word}
+        password = (self.folder / "postgres" / "password").read_text().strip()
+        return {"host": where, "user": "mlflow", "dbname": "mlflow", "password": password}
+
+    def stop(self, how=signal.SIGTERM):
+        """make ends by the signal, and nothing that it started is left."""
+        started = children(self.process.pid)
+        (os.killpg if how == signal.SIGINT else os.kill)(self.process.pid, how)  # as a terminal does, and as a queue
+        assert self.process.wait(60) == -how
+        wait_for(lambda: not any(map(runs, started)), 5)
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"nothing happened for {seconds} s"
+        time.sleep(0.05)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def children(pid):
+    """All processes below one."""
+    below = collections.defaultdict(list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            below[int(path.read_text().rpartition(")")[2].split()[1])].append(int(path.parent.name))
+    found = [pid]
+    for parent in found:
+        found += below[parent]
+    return found[1:]
+
+
+def commands(pid):
+    """The command lines of all processes below one, as everyone on the machine sees them."""
+    lines = []
+    for child in children(pid):
+        with contextlib.suppress(OSError):  # it has just ended
+            lines.append(Path(f"/proc/{child}/cmdline").read_bytes().decode())
+    return lines
+
+
+def runs(pid):
+    """Whether a process has not ended; one that nobody has asked for its exit code has."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    running = Server(folder / "own", HOST="0.0.0.0").start()
+    yield running
+    started = children(running.process.pid)
+    os.kill(started[0], signal.SIGKILL)  # the process that runs the others: they end all the same
+    wait_for(lambda: not any(map(runs, started)))
+    running.process.wait()
+
+
+@pytest.fixture
+def client(server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    return mirror.open_client()
+
+
+def begin(folder, address, *words):
+    folder.mkdir()
+    environment = os.environ | {"MLFLOW_TRACKING_URI": address}
+    command = [sys.executable, str(ROOT / "tests/cluster/many_trainings.py"), str(folder), str(JOBS), str(EPOCHS), *words]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def records(folder):
+    return {p.stem: [json.loads(line) for line in p.read_text().splitlines()] for p in folder.glob("run-*.jsonl")}
+
+
+def assert_that_all_is_there_once(server, client, folder):
+    """Each record has one run, with its parameters, status, file, and every metric at every step, nested under one campaign."""
+    experiment = mirror.experiment_of(client, "tiny")
+    stored = collections.defaultdict(list)
+    with contextlib.closing(psycopg2.connect(**server.database())) as connection, connection.cursor() as cursor:
+        cursor.execute("select run_uuid, key, step, value, timestamp from metrics")
+        for run, *metric in cursor:
+            stored[run].append(tuple(metric))
+    (campaign,) = client.search_runs([experiment], "tags.kind = 'campaign'")
+    told = records(folder)
+    assert len(told) == JOBS
+    for name, entries in told.items():
+        (run,) = [r for r in mirror.runs_of(client, experiment, name) if r.info.start_time == mirror.started_at(entries)]
+        number = name.removeprefix("run-")
+        assert run.data.params == {key: str(value) for key, value in (many_trainings.PARAMS | {"seed": number}).items()}
+        assert run.data.tags[mirror.PARENT_TAG] == campaign.info.run_id and len(run.inputs.dataset_inputs) == 1
+        ended = entries[-1]["event"] == "end"
+        assert run.info.status == ("FINISHED" if ended else "RUNNING")
+        files = [file.path for file in client.list_artifacts(run.info.run_id, "channel_0")]
+        assert files == ([f"channel_0/epoch_{EPOCHS}.json"] if ended else [])
+        recorded = [
+            (key, entry["epoch"], value, int(entry["time"] * 1000))
+            for entry in entries
+            for key, value in mirror.flatten(entry.get("metrics", {})).items()
+        ]
+        assert len(recorded) == 27 * EPOCHS and sorted(stored[run.info.run_id]) == sorted(recorded), name
+        assert run.data.metrics == {key: value for key, epoch, value, _ in recorded if epoch == EPOCHS}
+
+
+def test_sixteen_trainings_on_machines_of_their_own_that_begin_at_once_are_there_once_under_one_campaign(server, client, folder):
+    running = begin(folder / "at_once", server.address)
+    said = running.communicate()[1]
+    assert running.returncode == 0 and not said, said
+    assert_that_all_is_there_once(server, client, folder / "at_once")
+
+
+def test_a_server_that_is_away_in_mid_training_and_comes_back_lacks_nothing_and_doubles_nothing(server, client, folder):
+    place = folder / "outage"
+    running = begin(place, server.address, "outage")
+    halfway = EPOCHS // 2 - 1
+    wait_for(lambda: [len(entries) for entries in records(place).values()] == [halfway + 1] * JOBS)
+    server.stop()
+    (place / "away").touch()
+    ends = {f"run-{number}" for number in range(0, JOBS, 3)}
+    wait_for(lambda: all(len(entries) > halfway + 3 for entries in records(place).values()))
+    wait_for(lambda: {name for name, entries in records(place).items() if entries[-1]["event"] == "end"} == ends)
+    server.start()
+    (place / "back").touch()
+    said = running.communicate()[1]
+    assert running.returncode == 0 and said.count("MLflow is away") >= JOBS, said
+    experiment = mirror.experiment_of(client, "tiny")
+    for name in ends:  # they ended while it was away: what fills it then is the record, as where tables are made
+        entries, number = records(place)[name], name.removeprefix("run-")
+        (run,) = [r for r in mirror.runs_of(client, experiment, name) if r.info.start_time == mirror.started_at(entries)]
+        assert len(client.get_metric_history(run.info.run_id, "train_loss")) == halfway
+        params = many_trainings.PARAMS | {"seed": number}
+        mirror.Mirror("tiny", name, f"a run, seed {number}", params, {"kind": "training"}, many_trainings.DATASET).push(entries)
+    assert_that_all_is_there_once(server, client, place)
+
+
+def test_campaigns_that_were_created_twice_become_one(server, client):
+    experiment = mirror.experiment_of(client, "twice")
+    tags = {mirror.RUN_TAG: "twice", "kind": "campaign"}
+    late, early = (client.create_run(experiment, start, tags, "campaign twice").info.run_id for start in (2000, 1000))
+    run = mirror.Mirror("twice", "run-1", "a run", {}, {"kind": "training"}, many_trainings.DATASET)
+    child = client.create_run(experiment, 5000, {mirror.RUN_TAG: "run-2", mirror.PARENT_TAG: late}, "another").info.run_id
+    run.push([{"event": "start", "time": 1.0}])
+    assert [r.info.run_id for r in mirror.runs_of(client, experiment, "twice")] == [early]
+    assert client.get_run(child).data.tags[mirror.PARENT_TAG] == early == run.mlflow_run.data.tags[mirror.PARENT_TAG]
+
+
+def test_a_run_that_was_created_twice_becomes_one(server, client):
+    experiment = mirror.experiment_of(client, "doubled")
+    for _ in range(2):  # a request whose answer was lost is sent again
+        client.create_run(experiment, 1000, {mirror.RUN_TAG: "run-1"}, "a run")
+    params = {"gamma": 5}
+    mirror.Mirror("doubled", "run-1", "a run", params, {}, many_trainings.DATASET).push([{"event": "end", "time": 1.0}])
+    (run,) = mirror.runs_of(client, experiment, "run-1")
+    assert run.info.status == "FINISHED" and run.data.params == {"gamma": "5"}
+
+
+def test_it_answers_to_the_names_of_its_machine_and_not_to_those_of_others(server):
+    def asked(name):
+        there = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        with contextlib.closing(there):
+            there.request("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": f"{name}:{server.port}"})
+            return there.getresponse().status
+
+    assert [asked(name) for name in ("localhost", socket.gethostname(), "10.1.2.3", "elsewhere.example")] == [200, 200, 200, 403]
+
+
+def test_who_opens_it_to_a_network_is_told_what_that_means_and_what_jobs_need(server):
+    said = server.log.read_text().splitlines()
+    assert f"export MLFLOW_TRACKING_URI=http://{socket.gethostname()}:{server.port}" in said
+    assert f"tracking server: anyone who reaches port {server.port} of this machine can read and write all of it" in said
+
+
+def test_its_database_listens_to_no_network_and_asks_for_a_password_that_only_its_owner_can_read(server, folder):
+    place = folder / "own" / "postgres"
+    password = place / "password"
+    assert stat.S_IMODE(password.stat().st_mode) == 0o600 and stat.S_IMODE(place.stat().st_mode) == 0o700
+    with contextlib.closing(psycopg2.connect(**server.database())) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("show listen_addresses")
+            assert cursor.fetchone() == ("",)
+            cursor.execute("select distinct auth_method from pg_hba_file_rules")
+            assert cursor.fetchall() == [("scram-sha-256",)]
+    with pytest.raises(psycopg2.OperationalError, match="password"):
+        psycopg2.connect(**server.database() | {"password": "guessed"})
+    assert not any(password.read_text().strip() in line for line in commands(server.process.pid))
+
+
+def test_a_database_that_someone_else_runs_is_used(folder):
+    with postgres.cluster(folder / "theirs") as (_, environment):
+        where, password = environment["PGHOST"], environment["PGPASSWORD"]
+        address = f"postgresql://mlflow:{password}@/mlflow?host={where}"
+        running = Server(folder / "other", DATABASE=address).start()
+        running.stop(signal.SIGINT)
+        with contextlib.closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
+            cursor.execute("select name from experiments")
+            assert cursor.fetchall() == [("Default",)]
+        assert not (folder / "other" / "postgres").exists()
+        with pytest.raises(UserError, match="^DATABASE can't be used .*password.*leave it away"):
+            tracking_server.must_answer(address.replace(password, "wrong"))
+    with pytest.raises(UserError, match="^DATABASE can't be used "):
+        tracking_server.must_answer(address)
+
+
+def refused(*words):
+    run = subprocess.run(
+        [sys.executable, "-m", "pipeline.tracking_server", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    lines = run.stderr.splitlines()
+    assert run.returncode == 2 and len(lines) == 1, run.stderr
+    return lines[0].removeprefix("pipeline.tracking_server: error: ")
+
+
+def test_a_port_a_host_or_a_folder_that_cannot_be_used_is_one_line(server, folder):
+    assert f"port {server.port}, can't be listened on" in refused("--port", server.port)
+    assert "no.such.host.invalid, port 5000, can't be listened on" in refused("--host", "no.such.host.invalid")
+    assert refused("--port", free_port(), "--folder", folder / "own").startswith("another tracking server runs on")
+    (folder / "file").touch()
+    assert "check the path, its permissions" in refused("--port", free_port(), "--folder", folder / "file")
+
+
+def test_a_cluster_that_is_damaged_or_of_another_version_is_one_line_that_says_what_to_do(folder):
+    place = folder / "damaged" / "postgres"
+    place.parent.mkdir()
+    with postgres.cluster(place):
+        pass
+    control = place / "data/global/pg_control"
+    control.write_bytes(control.read_bytes()[:100])
+    words = ("--port", free_port(), "--folder", place.parent)
+    assert "could not read file" in (said := refused(*words)) and "move it away" in said
+    (place / "data/PG_VERSION").write_text("9\n")
+    assert "was made by PostgreSQL 9" in (said := refused(*words)) and "apt-get install postgresql-9" in said
+    (place / "data/PG_VERSION").unlink()
+    assert "is no cluster of PostgreSQL" in refused(*words)
+
+
+def test_where_postgresql_is_not_installed_one_line_says_how_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(postgres, "DEBIAN", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="^PostgreSQL's programs are missing: apt-get install postgresql .*DATABASE="):
+        with postgres.cluster(tmp_path / "postgres"):
+            pass
+
+
+def test_what_a_server_of_which_all_at_once_was_killed_has_told_is_kept(folder):
+    """PostgreSQL killed at any moment has what it had answered for; the files of its last life stop nobody."""
+    with postgres.cluster(folder / "killed") as (running, environment):
+        with contextlib.closing(connect(environment)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("create table kept as select 1 as number")
+            connection.commit()
+            running.kill()
+    with postgres.cluster(folder / "killed") as (_, environment):
+        with contextlib.closing(connect(environment)) as connection, connection.cursor() as cursor:
+            cursor.execute("select number from kept")
+            assert cursor.fetchall() == [(1,)]
+
+
+def connect(environment):
+    words = {"host": "PGHOST", "user": "PGUSER", "dbname": "PGDATABASE", "password": "PGPASSWORD"}
+    return psycopg2.connect(**{word: environment[name] for word, name in words.items()})
