@@ -17,6 +17,7 @@ from pipeline.record import read_json
 from pipeline.timing import Pass, Timing, passes, timing
 
 ABOUT = ("device", "precision", "threads", "kernels", "gpu", "cores", "kinds")
+HOUR = 3600  # seconds
 NUMBERS = ("trained", "passed", "energy", "weights_bytes", "checkpoint_bytes")
 
 
@@ -25,6 +26,7 @@ class Rates:
     """Images per second by kind: of training, of the end of a training's epoch, of a pass of an evaluation.
 
     energy: how many times longer a pass takes that counts energy. sizes: bytes of final weights and of a checkpoint, by training.
+    spent: hours of each run, by its id, as its record has them.
     """
 
     device: Device | None = None
@@ -33,6 +35,7 @@ class Rates:
     passed: dict[str, float] = field(default_factory=dict)
     energy: float | None = None
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
     recorded: int = 0  # kinds of training whose speed is from records
     file: dict | None = None  # throughput.json, where it is of this device
     notes: list[str] = field(default_factory=list)
@@ -94,6 +97,7 @@ def chosen(seen: list[Device], content: dict | None, wanted: str | None) -> Devi
 def add_records(rates: Rates, campaign: Campaign, timings: dict[str, Timing], evaluated: list[Pass]) -> None:
     """All that was recorded of a kind gives its rate: images over seconds, so that slow epochs count as long as they took."""
     of_kind, of_pass = defaultdict(list), defaultdict(list)
+    rates.spent = {key: told.spent / HOUR for key, told in timings.items()}
     for run in campaign.runs:
         if told := timings.get(run.id):
             of_kind[kinds.kind_of(run)].append(told)

@@ -47,13 +47,13 @@ class Pass:
 def timing(run: Run, entries: list[dict]) -> Timing | None:
     """The timing of a record; None where it has no epoch. The time between a stop and its `resume` counts for nothing.
 
-    A record that went on on another device, or has no speed in an epoch, tells none. Raises UserError where its speeds are none.
+    Raises UserError where it went on on another device, whose hours are others, or a speed in it is none.
     """
     if not any(entry["event"] == "epoch" for entry in entries):
         return None
     made = [entry["provenance"] for entry in entries if "provenance" in entry]
     if len({Device.told(one) for one in made}) > 1:
-        return None
+        raise UserError(f"the record of {run.id} is of several devices, whose hours are not the same: its speed is left out")
     told, counts, batch = Timing(Device.told(made[0])), made[0]["data"]["counts"], run.recipe["batch"]
     images, told.passed = counts["train"] // batch * batch, counts["test"] + HELD_OUT
     before, stopped = entries[0]["time"], False
