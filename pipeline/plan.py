@@ -146,16 +146,18 @@ def totals(campaign: Campaign, costs: dict[str, Cost]) -> dict:
 
 def chain_and_wall(campaign: Campaign, costs: dict[str, Cost], devices: int, left: bool) -> dict:
     """The longest chain of jobs, and the hours of all with so many devices at once: from the start, or of what is left."""
-    todo: list[Job] = []
+    todo, unknown = [], 0
     for run in parents_first(campaign.runs):
         own = costs[run.id]
         train, evaluate = (own.train_left, own.evaluate_left) if left else (own.train, own.evaluate)
+        unknown += (train is None) + (evaluate is None)
         todo.append(Job(run.id, train or 0.0, run.parent.id if run.parent else None))
         todo.append(Job(f"evaluation of {run.id}", evaluate or 0.0, run.id))
     chain = longest_chain(todo)
     return {
         "chain": [{"job": job.name, "hours": job.hours} for job in chain],
         "chain_hours": sum(job.hours for job in chain),
+        "unknown": unknown,
         "wall_hours": wall_hours(todo, devices),
         "one_device_hours": wall_hours(todo, 1),
     }

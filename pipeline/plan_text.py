@@ -133,18 +133,17 @@ def least(told: dict, key: str, shown: Callable = hours) -> str:
 
 
 def time(plan: dict) -> str:
+    """The longest chain of jobs, and all of them on one device and on several."""
     devices, lines = plan["devices"], [("hours", "longest chain", "1 device", f"{plan['devices']} devices at once")]
     for key in ("whole", "left"):
         told = plan[key]
-        lines.append((key, hours(told["chain_hours"]), hours(told["one_device_hours"]), hours(told["wall_hours"])))
+        each = [{"": told[f"{name}_hours"], "_unknown": told["unknown"]} for name in ("chain", "one_device", "wall")]
+        lines.append((key, *(least(one, "") for one in each)))
     lines = [line[:3] for line in lines] if devices == 1 else lines
-    least_told = (
-        "At least: some speeds are not known. " if plan["totals"]["train_unknown"] or plan["totals"]["evaluate_unknown"] else ""
-    )
-    chain = plan["left"]["chain"] or plan["whole"]["chain"]
-    shown = " -> ".join(f"{job['job']} ({hours(job['hours'])})" for job in chain) or "none is known"
     more = "" if devices > 1 else "  (GPUS=8: with 8 devices at once)"
-    return f"{table(lines, '<>>>')}{more}\n{least_told}The longest chain, which no number of devices makes shorter: {shown}"
+    chain = plan["left"]["chain"] or plan["whole"]["chain"]
+    shown = " -> ".join(f"{job['job']} ({hours(job['hours'])})" for job in chain)
+    return f"{table(lines, '<>>>')}{more}" + (f"\nNo number of devices makes it shorter: {shown}" if chain else "")
 
 
 def disk(plan: dict) -> str:
@@ -158,7 +157,8 @@ def disk(plan: dict) -> str:
     lines = [(words[key], least({"": told[key]["bytes"], "_unknown": told[key]["unknown"]}, "", size)) for key in words]
     both = {"": sum(told[key]["bytes"] for key in words), "_unknown": sum(told[key]["unknown"] for key in words)}
     lines.append(("together", least(both, "", size)))
-    lines.append((f"of checkpoints at once, with {plan['devices']} at work", size(told["checkpoints_at_once"])))
+    at_once = {"": told["checkpoints_at_once"], "_unknown": told["checkpoints"]["unknown"]}
+    lines.append((f"of checkpoints at once, with {plan['devices']} at work", least(at_once, "", size)))
     lines.append(("here now", size(told["here"])))
     return table([("disk", ""), *lines], "<>")
 
