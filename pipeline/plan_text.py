@@ -27,7 +27,7 @@ def heading(plan: dict) -> str:
             f"Speeds: of {told['kinds']} kinds of training {told['recorded']} from this campaign's records, "
             f"{told['measured']} from throughput.json, {len(told['missing'])} not measured"
         )
-    lines += processor(plan) + missing(plan)
+    lines += of_file(plan) + missing(plan)
     return "\n".join(lines)
 
 
@@ -36,8 +36,8 @@ def cores(told: dict) -> str:
     return f" ({file['cores']} cores)" if file and not file["gpu"] else ""
 
 
-def processor(plan: dict) -> list[str]:
-    """What a speed that was measured on a processor, or with other batches, is not."""
+def of_file(plan: dict) -> list[str]:
+    """What speeds of throughput.json are, and what they are not."""
     file, lines = plan["throughput"].get("file"), []
     if not file:
         return lines
@@ -49,7 +49,7 @@ def processor(plan: dict) -> list[str]:
     other = [f"{batch} (declared: {declared})" for batch, declared in file["batches"] if batch != declared]
     if other:
         lines.append(f"  It was measured at batch {', '.join(other)}.")
-    return lines
+    return [*lines, "  Its networks are as the seed draws them: trained ones are faster where they halt more tokens."]
 
 
 def missing(plan: dict) -> list[str]:

@@ -51,7 +51,7 @@ class How:
 
 
 def measure_all(campaign: Campaign, batch: int | None, steps: int | None, again: bool, say=print) -> Path:
-    """Measure what is not measured yet, and write the file after each."""
+    """Measure what is not measured yet, and write the file after each; its commit and versions are those of the last call."""
     from models import kernels
     from pipeline.device import describe_device, open_device
 
@@ -59,7 +59,7 @@ def measure_all(campaign: Campaign, batch: int | None, steps: int | None, again:
     accelerator, precision = open_device(experiment.precision, experiment.threads)
     gpu = accelerator.device.type == "cuda"
     device = kinds.Device.of(describe_device(accelerator), precision, experiment.threads, kernels.describe())
-    about = {"scale": experiment.scale} | device.fields | {"gpu": gpu, "cores": len(os.sched_getaffinity(0))}
+    about = {"scale": experiment.scale} | device.fields | {"gpu": gpu, "cores": cores()}
     about |= {"git": provenance.git_state(), "versions": provenance.versions()}
     file = throughput_file(campaign)
     known = {} if again else already(file, device)
@@ -72,6 +72,11 @@ def measure_all(campaign: Campaign, batch: int | None, steps: int | None, again:
             say(f"    {told(known[key])}")
         replace_json(file, about | {"kinds": [known[key] for key in (trained | passed) if key in known]})
     return file
+
+
+def cores() -> int:
+    """That this process may use, where the system tells; else that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def settings(workers: int, gpu: bool, batch: int | None, steps: int | None) -> How:

@@ -47,15 +47,11 @@ class Pass:
 def timing(run: Run, entries: list[dict]) -> Timing | None:
     """The timing of a record; None where it has no epoch. The time between a stop and its `resume` counts for nothing.
 
-    Raises UserError where it went on on another device, whose hours are others, or a speed in it is none.
+    Raises UserError where it went on on another device, or does not say what its speed is told by.
     """
     if not any(entry["event"] == "epoch" for entry in entries):
         return None
-    made = [entry["provenance"] for entry in entries if "provenance" in entry]
-    if len({Device.told(one) for one in made}) > 1:
-        raise UserError(f"the record of {run.id} is of several devices, whose hours are not the same: its speed is left out")
-    told, counts, batch = Timing(Device.told(made[0])), made[0]["data"]["counts"], run.recipe["batch"]
-    images, told.passed = counts["train"] // batch * batch, counts["test"] + HELD_OUT
+    told, images = made_on(run, [entry["provenance"] for entry in entries if "provenance" in entry])
     before, stopped = entries[0]["time"], False
     for entry in entries[1:]:
         stopped |= entry["event"] == "resume"
@@ -71,6 +67,21 @@ def timing(run: Run, entries: list[dict]) -> Timing | None:
             stopped = False
         before = entry["time"]
     return told
+
+
+def made_on(run: Run, provenances: list[dict]) -> tuple[Timing, int]:
+    """An empty timing of a record's device, and the images of an epoch."""
+    try:
+        devices = {Device.told(one) for one in provenances}
+        counts, batch = provenances[0]["data"]["counts"], run.recipe["batch"]
+        images, passed = counts["train"] // batch * batch, counts["test"] + HELD_OUT
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"the record of {run.id} does not say on what it was trained ({error!r}): its speed is left out"
+        ) from error
+    if len(devices) > 1:
+        raise UserError(f"the record of {run.id} is of several devices, whose hours are not the same: its speed is left out")
+    return Timing(devices.pop(), passed=passed), images
 
 
 def speed(run: Run, metrics: dict) -> float:
