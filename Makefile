@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SCALE ?= $(shell sed -n 's/^scale: *//p' params.yaml)
 PORT ?= 5000
+GPUS ?= 1
 SEED ?= 0
 # Of the tracking server; what a shell exports under such a name means something else
 HOST = 127.0.0.1
@@ -9,12 +10,20 @@ FOLDER = results/tracking
 DATABASE =
 BIN := .venv/bin
 
-.PHONY: reproduce data bench test faults check-run publish pages ui tracking-server lock
+.PHONY: reproduce plan throughput data bench test faults check-run publish pages ui tracking-server lock
 .DELETE_ON_ERROR:
 
 reproduce: .venv/ready
 	@workflow/run.sh all --config scale=$(SCALE)
 	@echo "Report: results/$(SCALE)/report.html    Table 1: results/$(SCALE)/tables/table1.md    MLflow: make ui"
+
+# What a campaign costs and how far it is, by measured throughput:  make plan SCALE=paper GPUS=8
+plan: .venv/ready
+	@$(BIN)/python -m pipeline.plan --scale $(SCALE) --gpus $(GPUS) $(if $(DEVICE),--device "$(DEVICE)")
+
+# How fast each kind of training is on this machine, before any is begun:  make throughput SCALE=paper (BATCH=n, STEPS=n)
+throughput: .venv/ready
+	@$(BIN)/python -m pipeline.throughput --scale $(SCALE) $(if $(BATCH),--batch $(BATCH)) $(if $(STEPS),--steps $(STEPS))
 
 # Only the data sets; only the speed of the methods, side by side
 data bench: .venv/ready

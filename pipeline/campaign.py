@@ -37,12 +37,13 @@ TABLES = (
 class Campaign:
     """All runs and evaluations of one scale, and where their files are."""
 
-    def __init__(self, experiment: Experiment, data: str | None = None):
+    def __init__(self, experiment: Experiment, data: str | None = None, images: dict[str, Data] | None = None):
+        """`images`: data sets by name, where they are known without a look at their source."""
         self.experiment = experiment
         self.data_folder = Path(data).expanduser().resolve() if data else None
         self.folder = RESULTS / experiment.scale
         self.missing: dict[str, str] = {}  # why, by a run's id: pipeline.partial; a whole campaign lacks none
-        self._data: dict[str, Data] = {}
+        self._data: dict[str, Data] = dict(images or {})
         self._runs: dict[tuple[str, int], Run] = {}
 
     # What there is

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline import pickles
 from pipeline.errors import UserError
-from pipeline.sources import Raw, Source, archive_members, content_of, download, remembered, sha256, unofficial
+from pipeline.sources import HELD_OUT, Raw, Source, archive_members, content_of, download, remembered, sha256, unofficial
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class Cifar:
     md5: dict[str, dict[str, str]]  # of each batch file, by its split (train, test) and name; torchvision's
     label_key: str
     per_class: dict[str, int]  # images of each class, by split
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Training images besides those held out, and test images."""
+        train, test = (self.per_class[split] * self.class_count for split in ("train", "test"))
+        return train - HELD_OUT, test
 
     @property
     def batches(self) -> dict[str, str]:

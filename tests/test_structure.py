@@ -145,6 +145,7 @@ def test_a_data_set_keeps_its_contract(name):
     assert source.official and source.fingerprint and dataset.TITLE in source.origin
     assert dataset.IMAGE_SIZE in (32, 64) and dataset.CLASS_COUNT > 1 and 1000 % dataset.CLASS_COUNT == 0
     assert callable(dataset.read)
+    assert all(count > 0 for count in getattr(dataset, "COUNTS", ()))
 
 
 @pytest.mark.parametrize("name", found(pipeline.figures))
@@ -155,7 +156,8 @@ def test_a_figure_keeps_its_contract(name):
     assert hasattr(figure, "measure") == hasattr(figure, "Settings")
     if hasattr(figure, "measure"):
         assert figure.Settings.model_config["frozen"] and figure.Settings.model_config["extra"] == "forbid"
-        figure.Settings()  # every setting has a default
+        settings = figure.Settings()  # every one has a default
+        assert not hasattr(figure, "passes") or figure.passes(settings) >= 1
 
 
 def test_looking_for_a_figure_imports_neither_torch_nor_matplotlib():

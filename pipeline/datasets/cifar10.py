@@ -23,4 +23,4 @@ CIFAR10 = Cifar(
     per_class={"train": 5000, "test": 1000},
 )
 TITLE, CLASS_COUNT, IMAGE_SIZE = CIFAR10.title, CIFAR10.class_count, 32
-source, read = CIFAR10.source, CIFAR10.read
+source, read, COUNTS = CIFAR10.source, CIFAR10.read, CIFAR10.counts

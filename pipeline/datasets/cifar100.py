@@ -17,4 +17,4 @@ CIFAR100 = Cifar(
     per_class={"train": 500, "test": 100},
 )
 TITLE, CLASS_COUNT, IMAGE_SIZE = CIFAR100.title, CIFAR100.class_count, 32
-source, read = CIFAR100.source, CIFAR100.read
+source, read, COUNTS = CIFAR100.source, CIFAR100.read, CIFAR100.counts

@@ -175,7 +175,7 @@ TITLE = "shapes"
 CLASS_COUNT = len(CLASSES)
 IMAGE_SIZE = 32
 VERSION = 1  # raised by any change of what is drawn
-DEFAULT_COUNTS = (10_000, 2_000)  # training images besides those held out, and test images
+COUNTS = (10_000, 2_000)  # training images besides those held out, and test images
 
 
 def source(folder: Path | None) -> Source:
@@ -185,6 +185,6 @@ def source(folder: Path | None) -> Source:
 
 def read(folder: Path | None, train: int | None, test: int | None) -> Raw:
     """Training images with seed 0, those to hold out among them, and test images with seed 1."""
-    train_images, train_labels, train_masks = draw((train or DEFAULT_COUNTS[0]) + HELD_OUT, seed=0)
-    test_images, test_labels, test_masks = draw(test or DEFAULT_COUNTS[1], seed=1)
+    train_images, train_labels, train_masks = draw((train or COUNTS[0]) + HELD_OUT, seed=0)
+    test_images, test_labels, test_masks = draw(test or COUNTS[1], seed=1)
     return Raw(train_images, train_labels, test_images, test_labels, train_masks, test_masks)

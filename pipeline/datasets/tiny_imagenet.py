@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.sources import Raw, Source, download, remembered, sha256, unofficial
+from pipeline.sources import HELD_OUT, Raw, Source, download, remembered, sha256, unofficial
 from pipeline.trees import Tree, opened
 
 TITLE = "TinyImageNet"
@@ -28,6 +28,7 @@ ARCHIVE_SHA256 = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c8
 FOLDER = "tiny-imagenet-200"
 ANNOTATIONS = "val/val_annotations.txt"
 PER_CLASS = {"train": 500, "test": 50}
+COUNTS = CLASS_COUNT * PER_CLASS["train"] - HELD_OUT, CLASS_COUNT * PER_CLASS["test"]
 
 
 def source(folder: Path | None) -> Source:

@@ -8,7 +8,8 @@ their names, by the evaluation's. What can't be drawn for want of data raises Mi
 One that measures networks by itself has Settings (a ProbeSettings) and measure(subject, settings) -> metrics too,
 called without gradient with a `pipeline.subject.Subject`: numbers by name, in lists and mappings. Evaluations whose
 `probe` names the figure run it, and `pipeline.shown.metrics_of` reads it. One that runs
-networks with other options has changes(settings): all of them, which are checked before anything is trained.
+networks with other options has changes(settings): all of them, which are checked before anything is trained. One that passes
+over the images more than once says how often in passes(settings), for pipeline.plan.
 Importing a figure imports neither torch nor matplotlib.
 """
 

@@ -33,6 +33,10 @@ def changes(settings: Settings) -> list[dict]:
     return [{"gamma": gamma, "epsilon": epsilon} for gamma in settings.gammas for epsilon in settings.epsilons]
 
 
+def passes(settings: Settings) -> int:
+    return len(changes(settings))
+
+
 def measure(subject, settings: Settings) -> dict:
     """Each [gammas, epsilons]: accuracy in percent, shares of the tokens computed, merged away and halted, mean over blocks."""
     grids: dict = {key: [] for key in (*MAPS, *SHARES)}

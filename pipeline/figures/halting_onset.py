@@ -34,6 +34,11 @@ class Settings(ProbeSettings):
     betas: tuple[float, ...] = Field(default=(-10, -8, -6, -5, -4, -3, -2, -1), min_length=1)
 
 
+def passes(settings: Settings) -> int:
+    """One in which nothing halts, and one for each beta and axis."""
+    return 1 + len(AXES) * len(settings.betas)
+
+
 def measure(subject, settings: Settings) -> dict:
     """channel_0: share of the tokens by value [L, V]; accuracy in percent and share halted by axes, over betas; `plain`: of none."""
     plain = run(subject, settings, beta=NEVER)

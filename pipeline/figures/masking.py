@@ -32,6 +32,11 @@ class Settings(ProbeSettings):
     draws: int = Field(default=5, ge=5)
 
 
+def passes(settings: Settings) -> int:
+    """Unmasked, and every kind, number and draw; all through the blocks, whose tokens patch splitting makes once."""
+    return 1 + len(KINDS) * len(settings.masked) * settings.draws
+
+
 def measure(subject, settings: Settings) -> dict:
     """Accuracy in percent: `unmasked`, and of each kind of masking [M, draws]."""
     import torch
