@@ -7,17 +7,17 @@ which is named; what was not measured has none, and the totals without it say "a
 import argparse
 import json
 
-from pipeline import kinds
 from pipeline.campaign import Campaign, common_arguments, open_campaign
-from pipeline.costs import Cost, cost, counts, speeds
-from pipeline.disk import disk
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Data, Run
-from pipeline.lanes import Job, longest_chain, wall_hours
-from pipeline.one_more import one_more_gamma, one_more_seed
-from pipeline.plan_text import text
-from pipeline.progress import FAILED, FINISHED, NOT_BEGUN, UNDER_WAY, Progress, epochs, progress_of
-from pipeline.rates import Rates, rates_of
+from pipeline.planning import kinds
+from pipeline.planning.costs import Cost, cost, counts, speeds
+from pipeline.planning.disk import disk
+from pipeline.planning.lanes import Job, longest_chain, wall_hours
+from pipeline.planning.one_more import one_more_gamma, one_more_seed
+from pipeline.planning.progress import FAILED, FINISHED, NOT_BEGUN, UNDER_WAY, Progress, epochs, progress_of
+from pipeline.planning.rates import Rates, rates_of
+from pipeline.planning.text import text
 from pipeline.record import read
 from pipeline.shown import data_title, title
 

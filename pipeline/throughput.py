@@ -16,12 +16,13 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import kinds, provenance
+from pipeline import provenance
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Data, Evaluation, Run, digest
-from pipeline.rates import read_file, throughput_file
+from pipeline.planning import kinds
+from pipeline.planning.rates import read_file, throughput_file
 from pipeline.record import replace_json
 from pipeline.shown import data_title, title
 

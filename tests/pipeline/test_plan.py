@@ -13,15 +13,15 @@ from collections import defaultdict
 import pytest
 import yaml
 
-from pipeline import kinds
 from pipeline import plan as plans
 from pipeline.campaign import Campaign
-from pipeline.costs import counts
 from pipeline.declaration import Experiment
 from pipeline.discovery import discovered, probe_settings
 from pipeline.errors import UserError
-from pipeline.lanes import Job, longest_chain, wall_hours
-from pipeline.plan_text import hours, size, text
+from pipeline.planning import kinds
+from pipeline.planning.costs import counts
+from pipeline.planning.lanes import Job, longest_chain, wall_hours
+from pipeline.planning.text import hours, size, text
 from pipeline.record import read, replace_sealed
 from pipeline.scale import ROOT, load
 from pipeline.sources import HELD_OUT

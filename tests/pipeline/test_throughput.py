@@ -8,12 +8,13 @@ import pytest
 import yaml
 from accelerate.state import AcceleratorState
 
-from pipeline import kinds, throughput, training
 from pipeline import plan as plans
+from pipeline import throughput, training
 from pipeline.campaign import Campaign
 from pipeline.checkpoint import Position, save_checkpoint, save_weights
 from pipeline.declaration import Experiment
 from pipeline.discovery import method_options
+from pipeline.planning import kinds
 from pipeline.scale import ROOT
 from pipeline.throughput import How, measure_all
 

@@ -4,12 +4,12 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline import kinds
 from pipeline import record as records
 from pipeline.campaign import Campaign
 from pipeline.errors import UserError
 from pipeline.identity import Run
-from pipeline.kinds import Device
+from pipeline.planning import kinds
+from pipeline.planning.kinds import Device
 from pipeline.sources import HELD_OUT
 
 
@@ -45,25 +45,27 @@ class Pass:
 
 
 def timing(run: Run, entries: list[dict]) -> Timing | None:
-    """The timing of a record; None where it has no epoch. The time between a stop and its `resume` counts for nothing.
+    """The timing of a record; None where it has no epoch. The time between a stop and its `resume` counts for nothing, and that
+    of several processes once for each of their devices.
 
     Raises UserError where it went on on another device, or does not say what its speed is told by.
     """
     if not any(entry["event"] == "epoch" for entry in entries):
         return None
     told, images = made_on(run, [entry["provenance"] for entry in entries if "provenance" in entry])
-    before, stopped = entries[0]["time"], False
-    for entry in entries[1:]:
+    before, stopped, processes = entries[0]["time"], False, 1
+    for entry in entries:
         stopped |= entry["event"] == "resume"
+        processes = entry.get("provenance", {}).get("processes", processes)
         if entry["event"] == "epoch":
             seconds = 0.0
             if entry["epoch"]:
                 seconds = images / speed(run, entry["metrics"])
-                told.images, told.seconds = told.images + images, told.seconds + seconds
+                told.images, told.seconds = told.images + images, told.seconds + processes * seconds
             if stopped:
                 told.interrupted += 1
             else:
-                told.ends.append(entry["time"] - before - seconds)
+                told.ends.append(processes * (entry["time"] - before - seconds))
             stopped = False
         before = entry["time"]
     return told

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from pipeline import kinds
 from pipeline.campaign import Campaign
 from pipeline.discovery import discovered, probe_settings
 from pipeline.errors import UserError
 from pipeline.identity import Data, Evaluation, Run
-from pipeline.progress import FINISHED, Progress, epochs
-from pipeline.rates import HOUR, Rates
+from pipeline.planning import kinds
+from pipeline.planning.progress import FINISHED, Progress, epochs
+from pipeline.planning.rates import HOUR, Rates
 from pipeline.record import read_json
 from pipeline.sources import HELD_OUT
 

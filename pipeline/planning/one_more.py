@@ -1,9 +1,9 @@
 """What a campaign would cost that is one seed or one gamma larger. Imports no torch."""
 
 from pipeline.campaign import Campaign
-from pipeline.costs import Cost, evaluation_hours
 from pipeline.identity import Run
-from pipeline.rates import Rates
+from pipeline.planning.costs import Cost, evaluation_hours
+from pipeline.planning.rates import Rates
 from pipeline.shown import data_title, title
 
 METHOD = "at_snn"

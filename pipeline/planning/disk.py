@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from pipeline import kinds
 from pipeline.campaign import Campaign
-from pipeline.costs import counts
 from pipeline.discovery import discovered
 from pipeline.identity import Data, Evaluation, Run
+from pipeline.planning import kinds
+from pipeline.planning.costs import counts
+from pipeline.planning.rates import Rates
 from pipeline.published import FOLDER
-from pipeline.rates import Rates
 from pipeline.sources import HELD_OUT
 
 CHECKPOINTS = 2  # the last one and the one before, which a training keeps

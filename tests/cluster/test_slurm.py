@@ -1,0 +1,135 @@
+"""Campaigns through sbatch, as workflow/profiles/slurm has them, on a real SLURM: they end with the bytes of local ones."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import slurm
+from copied import TINY, copy_tree, finished_campaign, run_id
+
+from pipeline.record import read
+
+# Of the plugin, which else asks sacct, where there is no accounting, and asks seldom
+QUICKLY = ("--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3", "--seconds-between-status-checks=2")
+LONG = TINY.replace("epochs: 1, cooldown_epochs: 1", "epochs: 6, cooldown_epochs: 0").replace("[0, 1]", "[0, 1, 2, 3]")
+LONG = LONG.replace("scale: tiny", "scale: tiny\ncheckpoint_minutes: 0").replace("train: 128", "train: 400")
+FATES = ("cancelled", "queued again", "out of time", "on a node that was set down")  # of seeds 0 to 3
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if reason := slurm.unusable():
+        pytest.skip(f"NOT TESTED: campaigns on SLURM. {reason}")
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder, slurm.Slurm(Path(folder) / "cluster") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory, worker_id):
+    """The tiny campaign, run on this machine."""
+    own = tmp_path_factory.getbasetemp()
+    return finished_campaign(own if worker_id == "master" else own.parent)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the code, with nothing made in it."""
+    folder = tmp_path / "project"
+    copy_tree(folder)
+    (folder / "workflow/experiments/tiny.yaml").write_text(TINY)
+    return folder
+
+
+def campaign(folder, profile="slurm"):
+    """The whole graph, as `make reproduce PROFILE=slurm` runs it."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("ATSNN_DATA", "MLFLOW_TRACKING_URI")}
+    clean |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PROFILE": profile}
+    words = ["workflow/run.sh", "all", "--config", "scale=tiny", *(QUICKLY if profile == "slurm" else ())]
+    with (folder / "run.log").open("a") as log:
+        return subprocess.Popen(words, cwd=folder, env=clean, stdout=log, stderr=log, start_new_session=True)
+
+
+def ended(running, folder, seconds=400):
+    code = running.wait(seconds)
+    assert code == 0, (folder / "run.log").read_text()[-5000:]
+
+
+def bytes_of(folder):
+    """What no clock and no machine is in: weights, arrays, figures, tables."""
+    results = folder / "results/tiny"
+    kinds = ("weights/*/final.safetensors", "arrays/*.npz", "figures/*", "tables/[!.]*")
+    return {str(path.relative_to(results)): path.read_bytes() for kind in kinds for path in results.glob(kind)}
+
+
+def must_be_the_same(folder, other):
+    found, expected = bytes_of(folder), bytes_of(other)
+    assert len(expected) > 20 and sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def test_a_campaign_through_sbatch_makes_the_bytes_of_a_local_one(cluster, local, project):
+    ended(campaign(project), project)
+    log = (project / "run.log").read_text()
+    assert log.count("has been submitted with SLURM jobid") == 4 + 4 + 1, "trainings, evaluations, one job for all pages"
+    assert "[PREPARE" not in log and (project / "results/tiny/report.html").exists()
+    must_be_the_same(project, local)
+    started = read(project / "results/tiny/runs" / run_id(project, "static") / "record.jsonl")[0]
+    assert started["provenance"]["threads"] == 1
+    assert not list((project / "results/slurm_logs").rglob("*.log")), "of jobs that succeeded"
+    assert (project / "results/tiny/logs/train" / f"{run_id(project, 'static')}.log").exists()
+
+
+def test_a_campaign_that_is_interrupted_on_slurm_and_finished_here_makes_the_same_bytes(cluster, local, project):
+    running, run = campaign(project), run_id(project, "static")
+    wait_for_epoch(cluster, project, run, 0)
+    os.killpg(running.pid, signal.SIGINT)
+    running.wait(120)
+    cluster.wait_for(lambda: not slurm.run("squeue", "--noheader").strip(), "jobs of an interrupted campaign stay")
+    assert not (project / "results/tiny/report.html").exists()
+    ended(campaign(project, "local"), project)
+    must_be_the_same(project, local)
+
+
+def wait_for_epoch(cluster, folder, run, epoch=1):
+    """Until a training under SLURM has got so far."""
+    record = folder / "results/tiny/weights" / run / "record.jsonl"
+    mark = '"event": "epoch", ' if epoch else '"event": "start"'
+    cluster.wait_for(lambda: record.exists() and mark in record.read_text(), f"{run} has not come to epoch {epoch}")
+
+
+def test_trainings_that_slurm_ends_go_on_where_they_were(cluster, project):
+    """One is cancelled, one queued again, one out of time, one's node is set down: the campaign ends like one that nobody disturbed."""
+    declaration = LONG
+    (project / "workflow/experiments/tiny.yaml").write_text(declaration)
+    calm = project.with_name("calm")
+    copy_tree(calm)
+    (calm / "workflow/experiments/tiny.yaml").write_text(declaration)
+
+    runs = [run_id(project, "static", seed) for seed in range(len(FATES))]
+    running = campaign(project)
+    jobs = [
+        cluster.wait_for(lambda run=run: cluster.job_of(run)[1] == "RUNNING" and cluster.job_of(run), "no job") for run in runs
+    ]
+    slurm.run("scontrol", "update", f"jobid={jobs[2][0]}", "timelimit=1")
+    for run in runs:
+        wait_for_epoch(cluster, project, run)
+    slurm.run("scancel", jobs[0][0])
+    slurm.run("scontrol", "requeue", jobs[1][0])
+    slurm.run("scontrol", "update", f"nodename={jobs[3][2]}", "state=down", "reason=test")
+    time.sleep(5)
+    slurm.run("scontrol", "update", f"nodename={jobs[3][2]}", "state=resume")
+    ended(running, project, 600)
+
+    for run, fate in zip(runs, FATES):
+        events = [entry["event"] for entry in read(project / "results/tiny/runs" / run / "record.jsonl")]
+        assert events.count("start") == 1 and events.count("resume") >= 1, f"{fate}: {events}"
+        assert events[-1] == "end"
+    log = (project / "run.log").read_text()
+    assert "'CANCELLED'" in log and "'TIMEOUT'" in log, log[-3000:]
+    ended(campaign(calm, "local"), calm, 600)
+    must_be_the_same(project, calm)
