@@ -170,7 +170,7 @@ class Campaign:
         return [*self.prepared(), *map(str, files), *self.tables()]
 
     def tables(self) -> list[str]:
-        return [*(str(self.folder / "tables" / name) for name in TABLES), str(self.links)]
+        return [str(self.folder / "tables" / name) for name in TABLES]
 
     @property
     def links(self) -> Path:
@@ -200,6 +200,11 @@ class Campaign:
                 f"evaluations {measured_set!r} are not in scale {self.experiment.scale!r} as it is declared: {nearest(measured_set, sets)}"
             )
         return sets[measured_set]
+
+    def inputs_of(self, product: str) -> list[str]:
+        """What tables, claims, report or a figure are made from."""
+        known = {"tables": self.measured, "claims": self.products, "report": self.shown}
+        return known[product]() if product in known else self.figure_inputs(product)
 
     def figure_inputs(self, figure: str) -> list[str]:
         """The tables, and the data, results and arrays of the evaluations that a figure shows; nothing, if it shows none."""

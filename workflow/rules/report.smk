@@ -1,6 +1,6 @@
 rule figure:
     input:
-        lambda wildcards: campaign.figure_inputs(wildcards.figure),
+        lambda wildcards: inputs_of(wildcards.figure),
     output:
         picture=report(
             f"{campaign.folder}/figures/{{figure}}.svg",
@@ -19,7 +19,7 @@ rule figure:
 
 rule report:
     input:
-        campaign.shown(),
+        lambda _: inputs_of("report"),
     output:
         page=report(f"{campaign.folder}/report.html", caption="../report/page.rst", category="Report"),
         made=campaign.made_from("report"),
