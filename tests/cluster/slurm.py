@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGES = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "sbatch": "slurm-wlm"}
 ETC = Path("/etc/slurm")  # where srun looks: Snakemake's jobs forget SLURM_CONF
@@ -64,6 +65,11 @@ def missing() -> list[str]:
     return [program for program in PACKAGES if not shutil.which(program)]
 
 
+class Job(NamedTuple):
+    number: str
+    node: str
+
+
 class Slurm:
     """Started with the block, gone at its end with all its jobs."""
 
@@ -109,13 +115,12 @@ class Slurm:
     def states(self) -> list[str]:
         return run("sinfo", "--Node", "--noheader", "--partition=cpu", "--format=%T").split()
 
-    def job_of(self, text: str) -> tuple[str, str, str]:
-        """Id, state and node of the running job whose comment, a rule and its wildcards, has a text; empty where there is none."""
-        for line in run("squeue", "--noheader", "--format=%i|%T|%N|%k").splitlines():
-            number, state, node, comment = line.split("|", 3)
+    def running(self, text: str) -> "Job | None":
+        """The running job whose comment, a rule and its wildcards, has a text."""
+        for line in run("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%k").splitlines():
+            number, node, comment = line.split("|", 2)
             if text in comment:
-                return number, state, node
-        return "", "", ""
+                return Job(number, node)
 
     def wait_for(self, what, otherwise: str, seconds: float = 120):
         """What a function gives, once it gives something."""
