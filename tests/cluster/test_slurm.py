@@ -15,8 +15,18 @@ from pipeline.record import read
 
 # Of the plugin, which else asks sacct, where there is no accounting, and asks seldom
 QUICKLY = ("--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3", "--seconds-between-status-checks=2")
-LONG = TINY.replace("epochs: 1, cooldown_epochs: 1", "epochs: 6, cooldown_epochs: 0").replace("[0, 1]", "[0, 1, 2, 3]")
-LONG = LONG.replace("scale: tiny", "scale: tiny\ncheckpoint_minutes: 0").replace("train: 128", "train: 400")
+LONG = """
+scale: tiny
+about: trainings that are long enough to be disturbed
+checkpoint_minutes: 0
+datasets: {shapes: {train: 400, test: 60}}
+networks: {small: {depth: 2, width: 16, heads: 2, timesteps: 2}}
+recipes: {short: {epochs: 6, cooldown_epochs: 0, warmup_epochs: 1, batch: 16, lr: 2.0e-3}}
+runs: {static: {method: static, dataset: shapes, network: small, recipe: short, seeds: [0, 1, 2, 3]}}
+evaluations: {static: {run: static}}
+table1: [{evaluation: static, timesteps: 1}, {evaluation: static}]
+figures: {accuracy_over_tokens: {evaluations: [static]}}
+"""
 
 
 @pytest.fixture(scope="module")
