@@ -16,10 +16,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from pipeline.errors import UserError
 from pipeline.inputs import normalise
 from pipeline.prepared import Prepared
-from pipeline.randomness import epoch_order, key_of, seed_everything
+from pipeline.randomness import epoch_order, key_of, seed_everything, share_of_batch
 
 # What the published aa_snn.py leaves of timm's increasing RandAugment operations
 OPERATIONS = ("Equalize", "Rotate", "ShearX", "TranslateXRel", "TranslateYRel")
@@ -36,20 +35,12 @@ def rand_augment(policy: str, mean: list[float]):
 class TrainingBatches(Dataset):
     """Batch `(epoch, step)` as images float32 [B, 3, S, S] and soft targets float32 [B, C].
 
-    Process `number` of `processes` gets its share of the batch, the same images and targets as in the whole one: mixup pairs
-    image i with image B - 1 - i, so a share is a run of images with their partners. Raises UserError where that can't be.
+    Process `number` of `processes` gets its share of the batch, the same images and targets as in the whole one.
     """
 
     def __init__(self, data: Prepared, recipe: dict, seed: int, number: int = 0, processes: int = 1):
         self.split, self.recipe, self.seed = data.split("train"), recipe, seed
-        pairs, rest = divmod(recipe["batch"], 2 * processes)
-        if rest:
-            raise UserError(
-                f"a batch of {recipe['batch']} can't be shared by {processes} processes, in pairs as mixup takes them: "
-                f"ask for a number of processes that divides {recipe['batch'] // 2}"
-            )
-        first = np.arange(number * pairs, (number + 1) * pairs)
-        self.share = np.concatenate([first, recipe["batch"] - 1 - first[::-1]])
+        self.share = share_of_batch(recipe["batch"], number, processes)
         self.mean, self.std, classes = data.meta["mean"], data.meta["std"], data.meta["classes"]
         flip = [v2.RandomHorizontalFlip(recipe["flip"])]
         policy = recipe["rand_augment"]

@@ -7,6 +7,8 @@ import random
 
 import numpy as np
 
+from pipeline.errors import UserError
+
 
 def key_of(*parts: int | str) -> int:
     """A 64-bit key that depends on every part and on their order."""
@@ -28,6 +30,22 @@ def seed_everything(*parts: int | str) -> None:
     random.seed(key)
     np.random.seed(key % 2**32)
     torch.default_generator.manual_seed(key)
+
+
+def share_of_batch(batch: int, number: int, processes: int) -> np.ndarray:
+    """The places in a batch of what process `number` of `processes` gets: int64 [batch / processes].
+
+    Mixup pairs image i with image batch - 1 - i, so a share is a run of images with their partners. Raises UserError where
+    there are no such shares.
+    """
+    pairs, rest = divmod(batch, 2 * processes)
+    if rest:
+        raise UserError(
+            f"a batch of {batch} can't be shared by {processes} processes, in pairs as mixup takes them: "
+            f"ask for a number of processes that divides {batch // 2}"
+        )
+    first = np.arange(number * pairs, (number + 1) * pairs)
+    return np.concatenate([first, batch - 1 - first[::-1]])
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:

@@ -35,7 +35,7 @@ def allowed() -> list[str]:
     if wanted is None:
         return [uuid for _, uuid in devices]
     named = [name.strip() for name in wanted.split(",") if name.strip()]
-    return [uuid for name in named for index, uuid in devices if name == index or uuid.startswith(name)]
+    return list(dict.fromkeys(uuid for name in named for index, uuid in devices if name == index or uuid.startswith(name)))
 
 
 def take(count: int, say: Callable[[str], None]) -> list[str]:
@@ -69,7 +69,7 @@ def locked(devices: list[str], count: int) -> dict[str, int]:
         if len(held) == count:
             break
         path = Path(tempfile.gettempdir()) / f"at-snn-{uuid}.lock"
-        file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)  # another user's file can be locked too
+        file = opened(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -78,3 +78,18 @@ def locked(devices: list[str], count: int) -> dict[str, int]:
         os.set_inheritable(file, True)
         held[uuid] = file
     return held
+
+
+def opened(path: Path) -> int:
+    """The lock of a device, whoever made it: Linux lets nobody else open it in /tmp as if to create it."""
+    while True:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            pass
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            continue
+        os.fchmod(file, 0o644)  # whatever the umask
+        return file

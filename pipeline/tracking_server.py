@@ -32,6 +32,7 @@ PATIENCE = 30  # seconds in which MLflow's server must end when it is asked to
 def serve(host: str, port: int, folder: Path, database: str | None) -> None:
     """Until one of the servers ends, which raises UserError, or this process is asked to end."""
     must_be_free(host, port)
+    folder = folder.resolve()  # PostgreSQL is started elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_server(folder))
@@ -98,6 +99,8 @@ def only_server(folder: Path) -> Iterator[None]:
 
 def must_be_free(host: str, port: int) -> None:
     try:
+        if not 0 < port < 2**16:
+            raise OverflowError("there is no such port")
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

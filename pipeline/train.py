@@ -23,6 +23,7 @@ from pipeline import slots
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.errors import UserError, run_stage
 from pipeline.identity import Run, describe
+from pipeline.randomness import share_of_batch
 from pipeline.record import read_json, replace, replace_json
 from pipeline.sources import sha256
 
@@ -42,15 +43,21 @@ def train(campaign: Campaign, run: Run, log: Path | None = None, processes: int 
     with only_process(campaign.weights_folder(run) / ".lock", say):
         slots.take(processes, say)
         if processes > 1:
-            become_several(processes, run.threads, say)
-        train_here(campaign, run, say)
+            become_several(processes, run, say)
+        with only_first(campaign, run, say):
+            train_here(campaign, run, say)
 
 
-def become_several(processes: int, threads: int, say) -> NoReturn:
-    """torchrun in the place of this process, with what it has locked: it starts the same command once a process."""
+def become_several(processes: int, run: Run, say) -> NoReturn:
+    """torchrun in the place of this process, with what it has locked: it starts the same command once a process.
+
+    Raises UserError where they can't share a batch.
+    """
+    share_of_batch(run.recipe["batch"], 0, processes)
     say(f"trains in {processes} processes")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # of each; torchrun would warn that nobody said
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    os.environ["OMP_NUM_THREADS"] = str(run.threads)  # of each; torchrun would warn that nobody said
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    launcher.append(f"--nproc-per-node={processes}")
     os.execv(sys.executable, [*launcher, "--module", "--", "pipeline.train", *sys.argv[1:]])
 
 
@@ -60,8 +67,13 @@ def train_as_member(campaign: Campaign, run: Run, log: Path | None) -> None:
     if os.environ["RANK"] != "0":
         return train_here(campaign, run, lambda line: None)
     say = speaker(run, log)
-    with only_process(campaign.weights_folder(run) / ".lock.first", say):  # what a killed torchrun left may still be saving
+    with only_first(campaign, run, say):
         train_here(campaign, run, say)
+
+
+def only_first(campaign: Campaign, run: Run, say):
+    """The process that writes waits for one that a killed torchrun has left, which may still be saving."""
+    return only_process(campaign.weights_folder(run) / ".lock.first", say)
 
 
 def train_here(campaign: Campaign, run: Run, say) -> None:
@@ -166,6 +178,8 @@ def main() -> None:
         "--processes", metavar="N", type=int, default=1, help="train in N processes, on a GPU each where there are"
     )
     options = parser.parse_args()
+    if options.processes < 0:
+        raise UserError(f"--processes {options.processes}: name how many train together, 1 or more")
     campaign = open_campaign(options.scale, options.data)
     try:
         train(campaign, campaign.find_run(options.run), options.log, max(1, options.processes))

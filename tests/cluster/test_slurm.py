@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import slurm
+import yaml
 from copied import TINY, copy_tree, finished_campaign, run_id
 
 from pipeline.record import read
@@ -142,6 +143,11 @@ def test_trainings_that_slurm_ends_go_on_where_they_were(cluster, project):
     runs = [run_id(project, "static", seed) for seed in range(4)]
     running = campaign(project)
     jobs = {run: cluster.wait_for(lambda run=run: cluster.running(run), f"no job of {run} runs") for run in runs}
+    table = yaml.safe_load((project / "workflow/profiles/slurm/config.yaml").read_text())["set-resources"]["train"]
+    asked = slurm.run("squeue", "--noheader", "--job", jobs[runs[0]].number, "--format=%m %C %P %l").split()
+    hours, minutes = divmod(table["runtime"], 60)
+    assert asked[:3] == [f"{table['mem_mb']}M", str(table["cpus_per_task"]), table["slurm_partition"]]
+    assert asked[3] == f"{hours // 24}-{hours % 24:02}:{minutes:02}:00", "what the table says"
     for run in runs:
         wait_for_event(cluster, project, run, "epoch")
     node = jobs[runs[0]].node

@@ -57,7 +57,7 @@ class Server:
     def __init__(self, folder, **variables):
         self.folder, self.port = folder, free_port()
         self.address, self.log = f"http://127.0.0.1:{self.port}", folder.with_name(f"{folder.name}.log")
-        variables |= {"PORT": self.port, "FOLDER": folder, "BIN": Path(sys.executable).parent}
+        variables |= {"PORT": self.port, "FOLDER": os.path.relpath(folder, ROOT), "BIN": Path(sys.executable).parent}
         self.words = ["make", "-o", ".venv/ready", "tracking-server", *(f"{name}={value}" for name, value in variables.items())]
 
     def start(self):

@@ -94,7 +94,7 @@ def test_a_job_takes_all_that_it_needs_or_none():
 def test_only_visible_devices_are_taken(monkeypatch):
     everything = [uuid for _, uuid in slots.present()]
     assert len(everything) == 4
-    for wanted, kept in (("2,0", [2, 0]), (everything[1], [1]), ("", []), ("7", [])):
+    for wanted, kept in (("2,0,2", [2, 0]), (everything[1], [1]), ("", []), ("7", [])):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", wanted)
         assert slots.allowed() == [everything[n] for n in kept]
 

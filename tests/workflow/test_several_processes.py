@@ -128,3 +128,9 @@ def test_processes_outlive_neither_torchrun_nor_a_lost_loss(project):
     rest = train(project, killed)
     assert rest.returncode == 0, rest.stderr
     assert len(losses(project, killed)) == 3
+
+
+def test_a_batch_that_processes_cannot_share_and_a_number_that_is_none_are_one_line(project):
+    run = run_id(project, "static", 2)
+    one_line(train(project, run, 3), "pipeline.train", "a batch of 16 can't be shared by 3 processes")
+    one_line(train(project, run, -1), "pipeline.train", "name how many train together")
