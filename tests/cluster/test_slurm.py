@@ -110,26 +110,26 @@ def wait_for_event(cluster, folder, run, event):
     cluster.wait_for(lambda: record.exists() and mark in record.read_text(), f"{run} has no {event}")
 
 
-def begin_again(cluster, run, number):
+def begin_again(cluster, number):
     """A job that was queued again, once its node is rid of it, without all of the two minutes that SLURM waits for that."""
 
     def state():
         return slurm.run("squeue", "--noheader", "--job", number, "--format=%T %r").strip()
 
     cluster.wait_for(lambda: state() == "PENDING BeginTime", f"job {number} is not queued again")
-    cluster.wait_for(lambda: not processes_of(run), f"{run} goes on training after its job")
-    slurm.run("scontrol", "update", f"jobid={number}", "starttime=now")
+    cluster.wait_for(lambda: not processes(f"slurmstepd: [{number}."), f"job {number} doesn't end")
+    slurm.run("scontrol", "update", f"jobid={number}", "starttime=now+15")  # slurmd takes a while to forget it
 
 
-def processes_of(run):
-    """Of its training."""
+def processes(*parts):
+    """Those whose command has all these texts in it."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            words = (place / "cmdline").read_bytes().decode().split("\0")
+            command = (place / "cmdline").read_bytes().decode()
         except OSError:  # it has just ended
             continue
-        if "pipeline.train" in words and run in words:
+        if all(part in command for part in parts):
             found.append(int(place.name))
     return found
 
@@ -152,17 +152,17 @@ def test_trainings_that_slurm_ends_go_on_where_they_were(cluster, project):
         wait_for_event(cluster, project, run, "epoch")
     node = jobs[runs[0]].node
     lost, (cancelled, late) = ([run for run in runs if (jobs[run].node == node) == there] for there in (True, False))
-    for process in processes_of(late):  # hangs until SLURM ends its job, and wakes it for that
+    for process in processes("python\0-m\0pipeline.train", late):  # hangs until SLURM ends its job, and wakes it for that
         os.kill(process, signal.SIGSTOP)
     slurm.run("scontrol", "update", f"jobid={jobs[late].number}", "timelimit=1")  # minute; the training itself takes less
     slurm.run("scancel", jobs[cancelled].number)
     slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")  # slurmd lives, and brings it back
     for run in lost:
-        begin_again(cluster, run, jobs[run].number)
+        begin_again(cluster, jobs[run].number)
     again = lost[0]
     wait_for_event(cluster, project, again, "resume")
     slurm.run("scontrol", "requeue", jobs[again].number)
-    begin_again(cluster, again, jobs[again].number)
+    begin_again(cluster, jobs[again].number)
     ended(running, project, 600)
 
     for run in runs:
