@@ -1,5 +1,6 @@
 """Shapes in the signatures of models/ are checked here, by jaxtyping and beartype, and nowhere else."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jaxtyping import install_import_hook
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 install_import_hook("models", "beartype.beartype")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and all that they start
 torch.set_num_threads(1)  # tests run side by side, and golden numbers belong to one thread
 
 
