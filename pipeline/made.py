@@ -1,5 +1,6 @@
 """The file that says from what a product was made: runs, evaluations, and the files it was read from with their sha256."""
 
+from functools import cache
 from pathlib import Path
 
 from pipeline import record as records
@@ -19,9 +20,11 @@ def mark_made(campaign: Campaign, product: str) -> None:
     records.replace_json(path, made)
 
 
+@cache
 def is_settled(campaign: Campaign, product: str) -> bool:
     """Whether a product was made from just the bytes that are here, though git or DVC wrote some of them after it, and so was
-    each product that it was made from. Only files that are newer than it are looked into.
+    each product that it was made from. Only files that are newer than it are looked into,
+    once a process: a graph is drawn up from what is there when it begins.
     """
     path, inputs = campaign.made_from(product), [Path(name) for name in campaign.inputs_of(product)]
     others = {campaign.made_from(name): name for name in ("tables", *campaign.experiment.figures, "claims")}

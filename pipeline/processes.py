@@ -1,6 +1,6 @@
 """The processes that train one run together, one device each: what they agree on and exchange.
 
-torchrun starts them (`pipeline.launch`); a process that it did not start is alone, and nothing here costs it anything.
+torchrun starts them (`pipeline.train`); a process that it did not start is alone, and nothing here costs it anything.
 Sums over processes have another order of rounding than one process's, so a run's numbers move in the last digits with
 their number; the images of a batch, how they are mixed and what batch norm sees don't.
 """

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import provenance
+from pipeline import provenance, slots
 from pipeline.campaign import Campaign, common_arguments, open_campaign
 from pipeline.discovery import discovered
 from pipeline.errors import UserError, run_stage
@@ -245,6 +245,7 @@ def main() -> None:
         if value is not None and (value < 1 or (name == "--batch" and value % 2)):
             raise UserError(f"{name} {value}: name a positive number, an even one for a batch, which mixup pairs")
     campaign = open_campaign(options.scale, options.data)
+    slots.take(1, print)
     print(f"wrote {measure_all(campaign, options.batch, options.steps, options.again, lambda line: print(line, flush=True))}")
 
 

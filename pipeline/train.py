@@ -32,13 +32,17 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that comes when the parent 
 
 
 def train(campaign: Campaign, run: Run, log: Path | None = None, processes: int = 1) -> None:
-    """Train a run to its end and publish it; what is complete appears under its name at once, done.json last."""
+    """Train a run to its end and publish it; what is complete appears under its name at once, done.json last.
+
+    Raises UserError where so many processes can't share a batch.
+    """
     failed = campaign.run_folder(run) / "failed.json"
     if failed.exists():
         reason = read_json(failed, "reason")["reason"]
         raise UserError(f"{reason}; it has failed before, and is not tried again: mend the cause, then delete {failed}")
     if MEMBER in os.environ:
         return train_as_member(campaign, run, log)
+    share_of_batch(run.recipe["batch"], 0, processes)  # before it waits for anything
     say = speaker(run, log)
     with only_process(campaign.weights_folder(run) / ".lock", say):
         slots.take(processes, say)
@@ -49,11 +53,7 @@ def train(campaign: Campaign, run: Run, log: Path | None = None, processes: int 
 
 
 def become_several(processes: int, run: Run, say) -> NoReturn:
-    """torchrun in the place of this process, with what it has locked: it starts the same command once a process.
-
-    Raises UserError where they can't share a batch.
-    """
-    share_of_batch(run.recipe["batch"], 0, processes)
+    """torchrun in the place of this process, with what it has locked: it starts the same command once a process."""
     say(f"trains in {processes} processes")
     os.environ["OMP_NUM_THREADS"] = str(run.threads)  # of each; torchrun would warn that nobody said
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]

@@ -17,7 +17,7 @@ locked=$(find results data -maxdepth 2 -type d ! -writable 2>/dev/null | head -n
 python -m pipeline.published || exit
 rm -rf .snakemake/locks
 if [ "${profile##*/}" = local ]; then
-  gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU ')  # one job a GPU, where there are any; --resources gpu=N asks for fewer
+  gpus=$(python -c 'from pipeline import slots; print(len(slots.allowed()))') || exit  # a job each; --resources gpu=N: fewer
   [ "$gpus" -eq 0 ] || set -- --resources "gpu=$gpus" "$@"
 fi
 exec snakemake --cores all --workflow-profile "$profile" "$@" -- "$target"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import slurm
 import yaml
-from copied import TINY, copy_tree, finished_campaign, run_id
+from copied import TINY, copy_tree, finished_campaign, processes, run_id
 
 from pipeline.record import read
 
@@ -119,19 +119,6 @@ def begin_again(cluster, number):
     cluster.wait_for(lambda: state() == "PENDING BeginTime", f"job {number} is not queued again")
     cluster.wait_for(lambda: not processes(f"slurmstepd: [{number}."), f"job {number} doesn't end")
     slurm.run("scontrol", "update", f"jobid={number}", "starttime=now+15")  # slurmd takes a while to forget it
-
-
-def processes(*parts):
-    """Those whose command has all these texts in it."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (place / "cmdline").read_bytes().decode()
-        except OSError:  # it has just ended
-            continue
-        if all(part in command for part in parts):
-            found.append(int(place.name))
-    return found
 
 
 def test_trainings_that_slurm_ends_go_on_where_they_were(cluster, project):

@@ -3,6 +3,7 @@
 python some_steps.py FOLDER OUT float64|float32 METHOD ...; FOLDER holds prepared data.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -40,8 +41,6 @@ def steps(name: str, data: Prepared, dtype: torch.dtype) -> dict:
         loss.backward()
         optimizer.step()
         losses.append(team.sum(loss.detach()) / team.count)
-    executed = parallel(images.to(dtype)).logits.isfinite().all()
-    assert executed
     return {"losses": torch.stack(losses), "weights": backbone.state_dict(), "gradients": [p.grad for p in network.parameters()]}
 
 
@@ -53,7 +52,4 @@ if __name__ == "__main__":
     told = {name: steps(name, Prepared(Path(folder)), getattr(torch, dtype)) for name in methods}
     if Team().writes:
         torch.save(told, out)
-    sys.stdout.flush()
-    import os
-
     os._exit(0)  # see pipeline.train.main_of_member

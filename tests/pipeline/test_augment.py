@@ -1,25 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from noise import prepared_noise
 
 from pipeline.augment import OPERATIONS, TrainingBatches, rand_augment
 from pipeline.declaration import Recipe
-from pipeline.identity import Data
 from pipeline.inputs import evaluation_batches, normalise
-from pipeline.prepared import Prepared, prepare
-from pipeline.sources import Raw
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prepared")
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (1300, 32, 32, 3), dtype=np.uint8)
-    raw = Raw(images, np.arange(1300) % 10, images[:40], np.arange(40) % 10)
-    source = Data("noise", "noise-1", "noise", True, 64, None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.identity.PREPARED", folder)
-        return Prepared(prepare(raw, source, title="noise", classes=10))
+    return prepared_noise(tmp_path_factory.mktemp("prepared"), 1300, 64, 40)
 
 
 def batches(data, seed=0, **change):

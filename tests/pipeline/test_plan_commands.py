@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from test_plan import campaign
+from planned import campaign
 
 from pipeline.campaign import Campaign
 from pipeline.discovery import discovered, probe_settings

@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 
 import pytest
+from planned import write
 
 from pipeline import plan as plans
 from pipeline.record import read
@@ -16,11 +17,6 @@ from pipeline.scale import ROOT
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ATSNN_DATA", raising=False)
-
-
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
 
 
 @pytest.fixture(scope="module")

@@ -7,28 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from noise import prepared_noise
 
 from pipeline.augment import TrainingBatches
 from pipeline.declaration import Recipe
 from pipeline.errors import UserError
-from pipeline.identity import Data
 from pipeline.inputs import evaluation_batches
-from pipeline.prepared import Prepared, prepare
 from pipeline.processes import Team
-from pipeline.sources import Raw
 
 SPIKES_APART = 1e-2  # of a loss in float32: another order of sums moves a membrane over its threshold now and then
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prepared")
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (1032, 32, 32, 3), dtype=np.uint8)
-    raw = Raw(images, np.arange(1032) % 10, images[:70], np.arange(70) % 10)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.identity.PREPARED", folder)
-        return Prepared(prepare(raw, Data("noise", "noise-1", "noise", True, 32, None), title="noise", classes=10))
+    return prepared_noise(tmp_path_factory.mktemp("prepared"), 1032, 32, 70)
 
 
 @pytest.mark.parametrize("processes", (2, 4))

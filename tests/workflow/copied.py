@@ -61,6 +61,19 @@ def run_id(folder, label, seed=0, scale="tiny"):
     return ask(folder, f"campaign.run({label!r}, {seed}).id", scale)
 
 
+def processes(*parts):
+    """Those whose command has all these texts in it."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (place / "cmdline").read_bytes().decode()
+        except OSError:  # it has just ended
+            continue
+        if all(part in command for part in parts):
+            found.append(int(place.name))
+    return found
+
+
 def copy_tree(folder):
     """What git knows or would add of this project, without results."""
     listed = subprocess.run(

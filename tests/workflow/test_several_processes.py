@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from copied import ask, call, copy_tree, one_line, run_id
+from copied import ask, call, copy_tree, one_line, processes, run_id
 
 from pipeline.record import read
 
@@ -59,9 +59,9 @@ def again(folder, run):
             path.unlink()
 
 
-def stopped(folder, run, processes, epoch=1):
+def stopped(folder, run, count):
     """A training that gets SIGTERM once an epoch is in its record; what it said."""
-    words = [sys.executable, "-m", "pipeline.train", "--scale", "tiny", "--run", run, "--processes", str(processes)]
+    words = [sys.executable, "-m", "pipeline.train", "--scale", "tiny", "--run", run, "--processes", str(count)]
     running = subprocess.Popen(words, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     log, begun = folder / "results/tiny/weights" / run / "record.jsonl", time.monotonic()
     while not (log.exists() and '"event": "epoch", ' in log.read_text()) and time.monotonic() - begun < 120:
@@ -112,7 +112,8 @@ def test_processes_outlive_neither_torchrun_nor_a_lost_loss(project):
     lost = train(project, run, 2)
     assert lost.returncode != 0
     said = [line for line in lost.stderr.splitlines() if line.startswith("pipeline.train: error: ")]
-    assert len(said) == 1 and "is nan" in said[0] or "not finite" in said[0], lost.stderr
+    assert len(said) == 1 and ("is nan" in said[0] or "not finite" in said[0]), lost.stderr
+    assert not processes("pipeline.train", run)
     reason = json.loads((project / "results/tiny/runs" / run / "failed.json").read_text())["reason"]
     assert reason in said[0]
     one_line(train(project, run, 2), "pipeline.train", "it has failed before")
@@ -127,7 +128,7 @@ def test_processes_outlive_neither_torchrun_nor_a_lost_loss(project):
     running.wait()
     rest = train(project, killed)
     assert rest.returncode == 0, rest.stderr
-    assert len(losses(project, killed)) == 3
+    assert len(losses(project, killed)) == 3 and not processes("pipeline.train", killed)
 
 
 def test_a_batch_that_processes_cannot_share_and_a_number_that_is_none_are_one_line(project):
