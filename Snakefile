@@ -1,6 +1,6 @@
 # AT-SNN: from workflow/experiments/<scale>.yaml to results/<scale>/report.html
-from pipeline.campaign import from_config
-from pipeline.made import is_settled
+from pipeline.command_line import from_config
+from pipeline.campaign.freshness import is_settled
 
 configfile: "params.yaml"
 

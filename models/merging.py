@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from models import fused, kernels
+from models import native
+from models.native import fused
 from models.neuron import wide
 
 PARTNERS = ("per_timestep", "fixed")
@@ -59,7 +60,7 @@ def match(
     Reading: `per_timestep` chooses the target anew at each t (the printed algorithm); `fixed` keeps that of t = 1, and a
     source whose target of t = 1 is halted at t, or that had none, is lost at t.
     """
-    served = kernels.serve(token)
+    served = native.supports(token)
     like = fused.similarity(wide(token), NORM_FLOOR) if served else similarity(token[:, :, 0::2], token[:, :, 1::2])
     like = like.masked_fill(~live[:, :, None, 1::2], -torch.inf)
     best, choice = like.max(dim=-1)  # the first of equal maxima

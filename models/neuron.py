@@ -1,7 +1,7 @@
 """The spiking neuron, every setting explicit: the one place that touches SpikingJelly.
 
 What stands here in plain PyTorch is the reference, and what runs in float64, on a GPU and without a compiler; elsewhere
-`models.fused` computes the same. Dimensions: T timesteps, S timesteps that are given (T, or 1 for all), E channels;
+`models.native.fused` computes the same. Dimensions: T timesteps, S timesteps that are given (T, or 1 for all), E channels;
 `shape` anything.
 """
 
@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from spikingjelly.activation_based import functional, surrogate
 from torch import Tensor
 
-from models import fused, kernels
-from models.shared_norm import Norm
+from models import native
+from models.native import fused
+from models.norm_over_processes import Norm
 
 TAU = 2.0  # membrane time constant in timesteps; Spikformer's published code
 ALPHA = 4.0  # of the sigmoid whose derivative stands for the spike's in the backward pass
@@ -50,7 +51,7 @@ def lif(
     No gradient flows through the reset. Source: Zhou et al. 2022 (Spikformer) and its published settings, METHOD of the
     neuron in SpikingJelly (https://github.com/fangwei123456/spikingjelly).
     """
-    if kernels.serve(current):
+    if native.supports(current):
         return fused.lif(current, threshold, ALPHA, scale, membrane)
     charged = wide(current) * scale
     start = torch.zeros_like(charged[0]) if membrane is None else membrane
@@ -73,7 +74,7 @@ def norm_lif(
     """LIF(BN(current + bias)) at threshold 1. Where the current is given once (S = 1) it is the same at all T, and BN sees
     T copies of it. A row that is not live receives zero current, so it stays silent and its membrane decays.
     """
-    if kernels.serve(current):
+    if native.supports(current):
         return fused.norm_lif(current, bn, timesteps, ALPHA, live=live, bias=bias, membrane=membrane)
     current = (current if bias is None else current + bias).expand(timesteps, *current.shape[1:])
     normalised = bn(current.flatten(0, -2)).unflatten(0, current.shape[:-1])

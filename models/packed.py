@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models import fused, kernels, spikformer, spikingformer
+from models import native, spikformer, spikingformer
 from models.at_snn import ATSNN, ATSNNOutput, Past, Tokens
+from models.native import fused
 from models.neuron import Membranes, lif, wide
 from models.spikformer import ATTENTION_SCALE, ATTENTION_THRESHOLD, NormLinear, SpikingLinear, attention, normalise
 
@@ -117,7 +118,7 @@ class Rows:
 
     def spiking_linear(self, layer: SpikingLinear, x: Float[Tensor, "R D"]) -> Float[Tensor, "R E"]:
         """LIF(BN(Linear)) of live rows; a membrane decays where its row is not live."""
-        if kernels.serve(x):
+        if native.supports(x):
             y = F.linear(x, layer.linear.weight)
             scale, shift, _, _ = fused.affine(y, layer.bn, bias=layer.linear.bias)
             return self.fire(layer, y, scale, shift, 1.0)
@@ -125,7 +126,7 @@ class Rows:
 
     def attention(self, layer: nn.Module, qkv: Float[Tensor, "R E"]) -> Float[Tensor, "R D"]:
         """LIF(0.125 q k^T v) among the live rows of each image and timestep."""
-        if kernels.serve(qkv):
+        if native.supports(qkv):
             attended = fused.Attention.apply(qkv, self.start, layer.heads)
         else:
             attended = self.pack(attention(self.unpack(qkv), layer.heads))
@@ -135,7 +136,7 @@ class Rows:
         self, layer: nn.Module, current: Float[Tensor, "R D"], threshold: float = 1.0, scale: float = 1.0
     ) -> Float[Tensor, "R D"]:
         """LIF(scale * current) of live rows; a membrane decays where its row is not live."""
-        if kernels.serve(current):
+        if native.supports(current):
             factor = wide(current.new_full(current.shape[1:], scale))
             return self.fire(layer, current, factor, torch.zeros_like(factor), threshold)
         return self.pack(lif(self.unpack(current), threshold, scale, self.membrane(layer, current.shape[-1], current)))

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from models import fused, kernels
+from models import native
+from models.native import fused
 from models.neuron import Membranes, lif, norm_lif, wide
-from models.shared_norm import Norm, of_all
+from models.norm_over_processes import Norm, of_all
 
 ATTENTION_SCALE = 0.125  # whatever the width: the published constant
 ATTENTION_THRESHOLD = 0.5  # of the neuron after attention; all others fire at 1
@@ -120,7 +121,7 @@ class SpikingLinear(NormLinear):
     ) -> Float[Tensor, "T B K E"]:
         if live is not None and bn_rows == "live":
             return lif(spread(self.normalise_few(self.linear(x[live])), live))
-        if kernels.serve(x):  # they add the bias to the norm's shift
+        if native.supports(x):  # they add the bias to the norm's shift
             return norm_lif(F.linear(x, self.linear.weight), self.bn, len(x), live, self.linear.bias)
         return norm_lif(self.linear(x), self.bn, len(x), live)
 
@@ -252,7 +253,7 @@ def spread(rows: Float[Tensor, "R E"], live: Bool[Tensor, "T B K"]) -> Float[Ten
 
 def attention(qkv: Float[Tensor, "T B K E"], heads: int) -> Float[Tensor, "T B K D"]:
     """q (k^T v) of each head; q, k and v lie side by side, E = 3 D."""
-    if kernels.serve(qkv):
+    if native.supports(qkv):
         tokens = qkv.shape[2]
         start = torch.arange(0, qkv.shape[:3].numel() + 1, tokens)
         return fused.Attention.apply(qkv.flatten(0, 2), start, heads).unflatten(0, qkv.shape[:3])
@@ -262,7 +263,7 @@ def attention(qkv: Float[Tensor, "T B K E"], heads: int) -> Float[Tensor, "T B K
 
 def max_pool(x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B h w D"]:
     """3x3, stride 2, padding 1: halves height and width."""
-    if kernels.serve(x):
+    if native.supports(x):
         return fused.MaxPool.apply(x.flatten(0, 1)).unflatten(0, x.shape[:2])
     pooled = F.max_pool2d(x.flatten(0, 1).permute(0, 3, 1, 2), kernel_size=3, stride=2, padding=1)
     return pooled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])

@@ -6,73 +6,16 @@ with failures. The tables of a whole campaign are pipeline.aggregate's.
 
 import argparse
 
-import pandas as pd
-
-from pipeline import record as records
-from pipeline import tracking
-from pipeline.aggregate import table_texts, weights_differ
-from pipeline.campaign import Campaign, common_arguments, open_campaign
-from pipeline.errors import UserError, run_stage
-from pipeline.identity import Run
-from pipeline.mirror import flatten
-from pipeline.readings import readings
-from pipeline.table1 import table1
-
-
-def partial(campaign: Campaign) -> pd.DataFrame:
-    """Table 1 of the evaluations that are there. `campaign` then has those only. Raises UserError where none is."""
-    campaign.missing = {run.id: why for run in campaign.measured_runs if (why := missing(campaign, run))}
-    campaign.evaluations = [e for e in campaign.evaluations if e.run.id not in campaign.missing]
-    if not any(not e.probe for e in campaign.evaluations):
-        raise UserError(
-            f"no evaluation of scale {campaign.experiment.scale} is there: run snakemake, or train and evaluate first"
-        )
-    entries = {e.id: tracking.evaluation_entries(campaign, e)[-1] for e in campaign.evaluations}
-    metrics = {name: flatten(entry["metrics"]) for name, entry in entries.items()}
-    read = readings(campaign, metrics, {name: entry["warnings"] for name, entry in entries.items()})
-    table = table1(campaign, read)
-    texts = table_texts(campaign, read, table)
-    texts["table1.md"] += f"\n{lacking(campaign)}\n"
-    for name, text in texts.items():
-        records.replace(campaign.folder / "partial" / name, text)
-    return table
-
-
-def missing(campaign: Campaign, run: Run) -> str:
-    """Why the evaluations of a run are not there, or nothing where they are."""
-    folder = campaign.run_folder(run)
-    if run.parent and (why := missing(campaign, run.parent) if not (folder / "done.json").exists() else ""):
-        return f"its parent {run.parent.id} is: {why}"
-    try:
-        if (folder / "failed.json").exists():
-            return f"it failed: {records.read_json(folder / 'failed.json', 'reason')['reason']}"
-        if not (folder / "done.json").exists():
-            begun = (campaign.weights_folder(run) / "checkpoint.pt").exists()
-            return "its training is not finished" if begun else "it is not trained"
-        tracking.record_of(campaign, run)
-        own = campaign.evaluations_of(run)
-        if own and not campaign.results_file(run).exists():
-            return "it is not evaluated"
-        for evaluation in own:
-            tracking.evaluation_entries(campaign, evaluation)
-        return weights_differ(campaign, run) if own else ""
-    except UserError as error:
-        return str(error)
-
-
-def lacking(campaign: Campaign) -> str:
-    """What is missing, a line each."""
-    lines = [f"- {name}: {why}" for name, why in campaign.missing.items()]
-    return "\n".join([f"Missing, {len(lines)} of {len(campaign.runs)} runs:", "", *lines])
+from pipeline.command_line import common_arguments, open_campaign
+from pipeline.core.errors import run_stage
+from pipeline.reporting.tables.partial import partial
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="pipeline.partial", description=__doc__)
     common_arguments(parser)
     options = parser.parse_args()
-    campaign = open_campaign(options.scale, options.data)
-    partial(campaign)
-    print(f"{lacking(campaign)}\nThe table of the others: {campaign.folder / 'partial' / 'table1.md'}")
+    print(partial(open_campaign(options.scale, options.data)))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,11 @@
 """Stage 1: a data set from its source into the prepared format.  python -m pipeline.prepare --scale smoke --set ID"""
 
 import argparse
-from pathlib import Path
 
-from pipeline import prepared
-from pipeline.campaign import Campaign, common_arguments, open_campaign
-from pipeline.discovery import discovered
-from pipeline.errors import run_stage
-from pipeline.identity import Data
-
-
-def prepare(campaign: Campaign, data: Data) -> Path:
-    module = discovered("pipeline.datasets", data.name, "dataset")
-    raw = module.read(campaign.data_folder, data.train, data.test)
-    return prepared.prepare(raw, data, title=module.TITLE, classes=module.CLASS_COUNT)
+from pipeline.command_line import common_arguments, open_campaign
+from pipeline.core.catalogue import discovered
+from pipeline.core.errors import run_stage
+from pipeline.data.prepared import prepare_from_source
 
 
 def main() -> None:
@@ -24,7 +16,8 @@ def main() -> None:
     campaign = open_campaign(options.scale, options.data)
     names = campaign.experiment.datasets
     for data in [campaign.find_data(options.set)] if options.set is not None else [campaign.data(name) for name in names]:
-        print(f"{prepare(campaign, data)}: {data.origin}", flush=True)
+        dataset = discovered("pipeline.data.datasets", data.name, "dataset")
+        print(f"{prepare_from_source(dataset, data, campaign.data_folder)}: {data.origin}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,58 +6,17 @@ and can't share a folder with git, hence the second place.
 """
 
 import argparse
-from pathlib import Path
 
-from pipeline.campaign import RESULTS
-from pipeline.errors import UserError, run_stage
-from pipeline.record import read_json, replace
-from pipeline.sources import sha256
-
-FOLDER = "published"
-WEIGHTS = "final.safetensors"
-
-
-def publish(folder: Path) -> int:
-    """Of a scale's folder: each finished run's weights beside those that are published already; returns how many there are."""
-    found = [(place, done) for place, done in finished(folder) if place.exists()]
-    if not found:
-        raise UserError(f"{folder} has no finished run with weights: make reproduce SCALE={folder.name} trains them")
-    for place, done in found:
-        if sha256(place) != done["weights_sha256"]:
-            raise UserError(f"{place} is not what its run ended with (another sha256): delete it, and its run makes it again")
-        replace(folder / FOLDER / f"{place.parent.name}.safetensors", place.read_bytes())
-    return len(found)
-
-
-def restore(folder: Path) -> int:
-    """Of a scale's folder: published weights to where runs keep theirs, where those are missing; returns how many."""
-    count = 0
-    for place, done in finished(folder):
-        kept = folder / FOLDER / f"{place.parent.name}.safetensors"
-        if kept.exists() and not place.exists():
-            if sha256(kept) != done["weights_sha256"]:
-                raise UserError(f"{kept} is not what its run ended with (another sha256): git checkout brings it back")
-            replace(place, kept.read_bytes())
-            count += 1
-    return count
-
-
-def finished(folder: Path) -> list[tuple[Path, dict]]:
-    """Where the weights of each finished run of a scale belong, and what its done.json says."""
-    done = sorted(folder.glob("runs/*/done.json"))
-    return [(folder / "weights" / path.parent.name / WEIGHTS, read_json(path, "weights_sha256")) for path in done]
+from pipeline.campaign.published_weights import publish_scale, restore_all
+from pipeline.core.errors import run_stage
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="pipeline.published", description=__doc__.split("\n\n")[0])
     parser.add_argument("--scale", help="publish the weights of this scale")
     scale = parser.parse_args().scale
-    if scale:
-        print(f"{RESULTS / scale / FOLDER}: the weights of {publish(RESULTS / scale)} runs")
-    else:
-        for folder in sorted(place.parent for place in RESULTS.glob(f"*/{FOLDER}")):
-            if count := restore(folder):
-                print(f"{folder / 'weights'}: the published weights of {count} runs")
+    for line in publish_scale(scale) if scale else restore_all():
+        print(line)
 
 
 if __name__ == "__main__":

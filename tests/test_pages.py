@@ -5,29 +5,29 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline import pages
-from pipeline.errors import UserError
-from pipeline.scale import ROOT
+from pipeline.campaign.read_declaration import ROOT
+from pipeline.core.errors import UserError
+from pipeline.reporting.page import numbers_in_pages
 
 
-@pytest.mark.parametrize("name", pages.PAGES)
+@pytest.mark.parametrize("name", numbers_in_pages.PAGES)
 def test_a_page_says_what_the_files_say_that_it_links_to(name):
     text = (ROOT / name).read_text()
-    assert text == pages.filled(text), "make pages writes the numbers in"
-    assert len(pages.LINK.findall(text)) > 5
+    assert text == numbers_in_pages.filled(text), "make pages writes the numbers in"
+    assert len(numbers_in_pages.LINK.findall(text)) > 5
 
 
 def test_results_link_every_number_of_a_sentence():
     """What is left of the text without links, code, tables and headings holds no measured number: no decimal point, no percent."""
     text = re.sub(r"```.*?```", "", (ROOT / "RESULTS.md").read_text(), flags=re.S)
-    text = re.sub(r"`[^`]*`|^[#|].*$", "", pages.LINK.sub("", text), flags=re.M)
+    text = re.sub(r"`[^`]*`|^[#|].*$", "", numbers_in_pages.LINK.sub("", text), flags=re.M)
     assert "Does halting" not in text and "The short answer" in text, "headings are gone, sentences are not"
     assert not re.findall(r"\d+\.\d+ ?(?:%|points|µJ)|\d+ ?%", text)
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(numbers_in_pages, "ROOT", tmp_path)
     (tmp_path / "results").mkdir()
     lines = [
         {"run": "a", "t": 4, "mean": 16.756, "std": 0.449, "share": 0.8047, "verdict": "holds"},
@@ -54,8 +54,8 @@ def files(tmp_path, monkeypatch):
     ],
 )
 def test_a_number_keeps_the_form_that_it_is_written_in(files, before, after):
-    found = pages.filled(f"It is {before}.")
-    assert found == f"It is [{after}]{before[before.index('(') :]}." and pages.filled(found) == found
+    found = numbers_in_pages.filled(f"It is {before}.")
+    assert found == f"It is [{after}]{before[before.index('(') :]}." and numbers_in_pages.filled(found) == found
 
 
 @pytest.mark.parametrize("link", [
@@ -64,9 +64,9 @@ def test_a_number_keeps_the_form_that_it_is_written_in(files, before, after):
 ])  # fmt: skip
 def test_a_title_that_names_no_single_number_is_one_line(files, link):
     with pytest.raises(UserError, match="mend the link's title"):
-        pages.filled(f"[1](results/{link})")
+        numbers_in_pages.filled(f"[1](results/{link})")
 
 
 def test_a_text_with_fewer_numbers_than_its_title_names_is_one_line(files):
     with pytest.raises(UserError, match="write one for each"):
-        pages.filled('[16.8](results/x.csv "mean ± std where run=a")')
+        numbers_in_pages.filled('[16.8](results/x.csv "mean ± std where run=a")')

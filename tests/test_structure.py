@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 import baselines
-import pipeline.datasets
-import pipeline.figures
-from pipeline.scale import ROOT
+import pipeline.data.datasets
+import pipeline.reporting.figures
+from pipeline.campaign.read_declaration import ROOT
 
 ROOMS = ("models", "baselines", "pipeline", "workflow")
 EXTERNAL_PINS = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", re.M)
@@ -138,9 +138,9 @@ def check_exit(confidence):
     assert (told[0] == told[0, 0]).all() and told[0, 0] < told[1, 0] < told[1, 1] < told[1, 2] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", found(pipeline.datasets))
+@pytest.mark.parametrize("name", found(pipeline.data.datasets))
 def test_a_data_set_keeps_its_contract(name):
-    dataset = importlib.import_module(f"pipeline.datasets.{name}")
+    dataset = importlib.import_module(f"pipeline.data.datasets.{name}")
     source = dataset.source(None)
     assert source.official and source.fingerprint and dataset.TITLE in source.origin
     assert dataset.IMAGE_SIZE in (32, 64) and dataset.CLASS_COUNT > 1 and 1000 % dataset.CLASS_COUNT == 0
@@ -148,9 +148,9 @@ def test_a_data_set_keeps_its_contract(name):
     assert all(count > 0 for count in getattr(dataset, "COUNTS", ()))
 
 
-@pytest.mark.parametrize("name", found(pipeline.figures))
+@pytest.mark.parametrize("name", found(pipeline.reporting.figures))
 def test_a_figure_keeps_its_contract(name):
-    figure = importlib.import_module(f"pipeline.figures.{name}")
+    figure = importlib.import_module(f"pipeline.reporting.figures.{name}")
     assert figure.TITLE and len(figure.DEFINITION) > 40 and callable(figure.draw)
     assert figure.MOST_EVALUATIONS is None or figure.MOST_EVALUATIONS >= 0
     assert hasattr(figure, "measure") == hasattr(figure, "Settings")
@@ -162,7 +162,7 @@ def test_a_figure_keeps_its_contract(name):
 
 def test_looking_for_a_figure_imports_neither_torch_nor_matplotlib():
     """A declaration is checked in every job of the graph."""
-    code = f"import importlib, sys; [importlib.import_module('pipeline.figures.' + n) for n in {found(pipeline.figures)}]"
+    code = f"import importlib, sys; [importlib.import_module('pipeline.reporting.figures.' + n) for n in {found(pipeline.reporting.figures)}]"
     code += "; print({'torch', 'matplotlib'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said == "set()\n"

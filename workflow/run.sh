@@ -17,7 +17,7 @@ locked=$(find results data -maxdepth 2 -type d ! -writable 2>/dev/null | head -n
 python -m pipeline.published || exit
 rm -rf .snakemake/locks
 if [ "${profile##*/}" = local ]; then
-  gpus=$(python -c 'from pipeline import slots; print(len(slots.allowed()))') || exit  # a job each; --resources gpu=N: fewer
+  gpus=$(python -c 'from pipeline.evaluation.gpu_locks import allowed; print(len(allowed()))') || exit  # a job each; --resources gpu=N: fewer
   [ "$gpus" -eq 0 ] || set -- --resources "gpu=$gpus" "$@"
 fi
 exec snakemake --cores all --workflow-profile "$profile" "$@" -- "$target"

@@ -1,4 +1,4 @@
-// What models/kernels.py builds and models/fused.py calls: the hot loops of a spiking transformer on a processor, each one
+// What models/native/build.py builds and models/native/fused.py calls: the hot loops of a spiking transformer on a processor, each one
 // pass over memory. The plain code in models/neuron.py, models/spikformer.py and models/merging.py says what they compute.
 // Sums and charges are in float for bfloat16 and float, in double for double.
 #include "attention.h"

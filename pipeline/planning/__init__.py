@@ -1,1 +1,1 @@
-"""What a campaign costs and how far it is: the parts of pipeline.plan. None of them imports torch."""
+"""How long will a campaign take, how fast is this machine, is a training on course?"""

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from pipeline.campaign import Campaign
-from pipeline.discovery import discovered, probe_settings
-from pipeline.errors import UserError
-from pipeline.identity import Data, Evaluation, Run
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Data, Evaluation, Run
+from pipeline.core.catalogue import discovered, probe_settings
+from pipeline.core.errors import UserError
+from pipeline.core.record import read_json
+from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
 from pipeline.planning.progress import FINISHED, Progress, epochs
 from pipeline.planning.rates import HOUR, Rates
-from pipeline.record import read_json
-from pipeline.sources import HELD_OUT
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def counts(data: Data) -> tuple[int, int] | None:
             return told["train"], told["test"]
         except (UserError, KeyError, TypeError):
             pass  # what prepares it says what is wrong with it
-    most = getattr(discovered("pipeline.datasets", data.name, "dataset"), "COUNTS", (None, None))
+    most = getattr(discovered("pipeline.data.datasets", data.name, "dataset"), "COUNTS", (None, None))
     found = [declared or known for declared, known in zip((data.train, data.test), most)]
     return None if None in found else (found[0], found[1])
 
@@ -87,5 +87,5 @@ def evaluation_hours(evaluation: Evaluation, rates: Rates) -> float | None:
 def probe_images(evaluation: Evaluation, test: int) -> int:
     """Images that a probe passes over, each as often as its settings say; once, where its figure does not say how often."""
     settings = probe_settings(evaluation.probe, evaluation.settings)
-    passes = getattr(discovered("pipeline.figures", evaluation.probe, "figure"), "passes", lambda _: 1)(settings)
+    passes = getattr(discovered("pipeline.reporting.figures", evaluation.probe, "figure"), "passes", lambda _: 1)(settings)
     return min(settings.images or test, test) * passes

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from pipeline.campaign import Campaign
-from pipeline.discovery import discovered
-from pipeline.identity import Data, Evaluation, Run
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Data, Evaluation, Run
+from pipeline.campaign.published_weights import FOLDER
+from pipeline.core.catalogue import discovered
+from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
 from pipeline.planning.costs import counts
 from pipeline.planning.rates import Rates
-from pipeline.published import FOLDER
-from pipeline.sources import HELD_OUT
 
 CHECKPOINTS = 2  # the last one and the one before, which a training keeps
 STATES = 3  # of a weight in a checkpoint: itself and AdamW's two moments
@@ -71,9 +71,9 @@ def arrays_bytes(campaign: Campaign, run: Run) -> int | None:
 
 
 def array_bytes(evaluation: Evaluation, test: int) -> int:
-    """pipeline.evaluate.arrays_of: labels and logits, and each token's fate where tokens are adaptive."""
+    """pipeline.evaluation.evaluate_run.arrays_of: labels and logits, and each token's fate where tokens are adaptive."""
     T = evaluation.timesteps
-    classes = discovered("pipeline.datasets", evaluation.run.data.name, "dataset").CLASS_COUNT
+    classes = discovered("pipeline.data.datasets", evaluation.run.data.name, "dataset").CLASS_COUNT
     image = 2 + 4 * T * classes
     tokens = TOKENS * (T + 2) + 8 * T if "gamma" in evaluation.options else 0
     return test * (image + tokens) + (HELD_OUT * image if evaluation.exits else 0)
@@ -83,7 +83,7 @@ def prepared_bytes(data: Data) -> int | None:
     """Images and labels of a prepared data set: as they lie here, else by their number."""
     if data.folder.is_dir():
         return folder_bytes(data.folder)
-    size, images = discovered("pipeline.datasets", data.name, "dataset").IMAGE_SIZE, counts(data)
+    size, images = discovered("pipeline.data.datasets", data.name, "dataset").IMAGE_SIZE, counts(data)
     return images and (sum(images) + HELD_OUT) * (3 * size * size + 8)
 
 

@@ -7,14 +7,14 @@ epoch) is of a kind by the same, but for batch and recipe.
 
 from dataclasses import asdict, dataclass
 
-from pipeline.identity import Evaluation, Run, digest
+from pipeline.campaign.identity import Evaluation, Run, digest
 
 PREPARES = ("batch", "mixup", "flip", "rand_augment", "erasing")  # of a recipe
 
 
 @dataclass(frozen=True)
 class Device:
-    """What hours are hours of. `kernels`: as `models.kernels.describe` begins; `threads` of one training."""
+    """What hours are hours of. `kernels`: as `models.native.build.describe` begins; `threads` of one training."""
 
     name: str
     precision: str

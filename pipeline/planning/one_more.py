@@ -1,10 +1,10 @@
 """What a campaign would cost that is one seed or one gamma larger. Imports no torch."""
 
-from pipeline.campaign import Campaign
-from pipeline.identity import Run
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Run
 from pipeline.planning.costs import Cost, evaluation_hours
 from pipeline.planning.rates import Rates
-from pipeline.shown import data_title, title
+from pipeline.reporting.drawing.campaign_results import data_title, title
 
 METHOD = "at_snn"
 

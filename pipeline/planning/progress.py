@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from pipeline import record as records
-from pipeline.campaign import Campaign
-from pipeline.errors import UserError
-from pipeline.identity import Run
-from pipeline.published import FOLDER
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Run
+from pipeline.campaign.published_weights import FOLDER
+from pipeline.core import record as records
+from pipeline.core.errors import UserError
 
 FINISHED, UNDER_WAY, FAILED, NOT_BEGUN = "finished", "under way", "failed", "not begun"
 

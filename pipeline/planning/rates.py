@@ -8,13 +8,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.campaign import Campaign
-from pipeline.errors import UserError
+from pipeline.campaign.campaign import Campaign
+from pipeline.core.errors import UserError
+from pipeline.core.record import read_json
 from pipeline.planning import kinds
 from pipeline.planning.kinds import Device
 from pipeline.planning.progress import Progress
 from pipeline.planning.timing import Pass, Timing, passes, timing
-from pipeline.record import read_json
 
 ABOUT = ("device", "precision", "threads", "kernels", "gpu", "cores", "kinds")
 HOUR = 3600  # seconds

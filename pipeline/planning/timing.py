@@ -4,13 +4,13 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline import record as records
-from pipeline.campaign import Campaign
-from pipeline.errors import UserError
-from pipeline.identity import Run
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Run
+from pipeline.core import record as records
+from pipeline.core.errors import UserError
+from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
 from pipeline.planning.kinds import Device
-from pipeline.sources import HELD_OUT
 
 
 @dataclass

@@ -11,8 +11,8 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from models import kernels
-from pipeline.scale import load
+from models import native
+from pipeline.campaign.read_declaration import load
 
 SCALE = os.environ.get("ATSNN_BENCH_SCALE")
 EXPERIMENT = load(SCALE or "smoke")
@@ -68,7 +68,7 @@ class Here:
 
         with pytest.MonkeyPatch.context() as patch:
             if not self.kernels_on:
-                patch.setattr(kernels, "serve", lambda tensor: False)
+                patch.setattr(native, "supports", lambda tensor: False)
             if asked:
                 AcceleratorState._reset_state(reset_partial_state=True)
                 self.step, facts = jobs.prepare(asked)

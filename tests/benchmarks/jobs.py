@@ -10,18 +10,18 @@ import torch
 from accelerate import Accelerator
 from reference import random_official_state_dict
 
-from models import kernels, merging
+from models import merging, native
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer
 from models.neuron import norm_lif
 from models.packed import PackedATSNN
 from models.spikformer import Spikformer
-from pipeline import roofline
-from pipeline.augment import TrainingBatches
-from pipeline.declaration import Recipe
-from pipeline.device import describe_device, open_device
-from pipeline.discovery import method, method_options
-from pipeline.schedule import optimizer_for
+from pipeline.campaign.declaration import Recipe
+from pipeline.core.catalogue import method, method_options
+from pipeline.data.augmentation import TrainingBatches
+from pipeline.evaluation.device import describe_device, open_device
+from pipeline.planning import roofline
+from pipeline.training.optimizer_and_schedule import optimizer_for
 
 BASES = "static", "at_snn", "packed"  # ours; the other is SpikingJelly's
 PASSES = {"train": 3, "infer": 1}  # a backward pass computes twice what the forward does
@@ -40,7 +40,7 @@ def prepare(spec: dict):
         "device": describe_device(accelerator),
         "dtype": precision,
         "threads": spec["threads"],
-        "kernels": kernels.describe(),
+        "kernels": native.describe(),
     }
     facts |= {key: spec[key] for key in ("network", "batch") if key in spec}
     return step, facts | {"images": spec.get("batch", 1)} | own
@@ -259,13 +259,13 @@ def build_kernels(spec: dict, accelerator):
     def step():
         with tempfile.TemporaryDirectory() as folder:
             with mock.patch.dict(os.environ, XDG_CACHE_HOME=folder):
-                kernels.library.__wrapped__()
+                build.library.__wrapped__()
 
     return step, {}
 
 
 def rate(spec: dict, accelerator):
-    """One operation of pipeline.roofline, to find what this machine can do at most."""
+    """One operation of pipeline.planning.roofline, to find what this machine can do at most."""
     step, work = roofline.OPERATIONS[spec["operation"]](spec["dtype"], accelerator.device, spec["shrink"])
     return step, {"dtype": spec["dtype"], "work": work}
 

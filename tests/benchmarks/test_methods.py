@@ -6,7 +6,7 @@ import pytest
 from benchmarks.conftest import EXPERIMENT, GAMMA, batch
 
 import baselines
-from pipeline.discovery import backbones, method
+from pipeline.core.catalogue import backbones, method
 
 BACKBONE = "spikformer"
 METHODS = [name for _, name, _ in pkgutil.iter_modules(baselines.__path__) if BACKBONE in backbones(name)]

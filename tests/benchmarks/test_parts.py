@@ -4,8 +4,8 @@ import pytest
 import torch
 from benchmarks.conftest import GAMMA, NETWORK, batch
 
-from pipeline.device import resolve_precision
-from pipeline.roofline import OPERATIONS
+from pipeline.evaluation.device import resolve_precision
+from pipeline.planning.roofline import OPERATIONS
 
 NEVER = {"alpha": 0.0, "beta": -200.0}  # no token halts before the last block
 SETTINGS = [{"gamma": None}]

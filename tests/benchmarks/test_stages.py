@@ -6,8 +6,8 @@ import sys
 import pytest
 from benchmarks.conftest import EXPERIMENT, SCALE, batch
 
-from pipeline.declaration import Recipe
-from pipeline.scale import ROOT
+from pipeline.campaign.declaration import Recipe
+from pipeline.campaign.read_declaration import ROOT
 
 RECIPES = {"the paper's recipe": Recipe(), "the scale's recipe": next(iter(EXPERIMENT.recipes.values()))}
 REFERENCE = "import torch"

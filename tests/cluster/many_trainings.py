@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from pipeline import mirror
-from pipeline.record import Record
+from pipeline.core.record import Record
+from pipeline.mirror import mlflow_run
 
 DATASET = {"name": "shapes", "digest": "01234567", "source_type": "local", "source": "drawn from a seed"}
 PARAMS = {"gamma": 5, "recipe.epochs": 20, "network.width": 48}
@@ -33,7 +33,7 @@ def train(number: int, folder: Path, epochs: int, outage: bool, begin) -> None:
     os.mkdir(tempfile.tempdir)
     name = f"run-{number}"
     record = Record(folder / f"{name}.jsonl")
-    run = mirror.Mirror("tiny", name, f"a run, seed {number}", PARAMS | {"seed": number}, {"kind": "training"}, DATASET)
+    run = mlflow_run.Mirror("tiny", name, f"a run, seed {number}", PARAMS | {"seed": number}, {"kind": "training"}, DATASET)
     begin.wait()
     record.append("start")
     run.live(record.entries())
@@ -42,7 +42,7 @@ def train(number: int, folder: Path, epochs: int, outage: bool, begin) -> None:
             wait_for(folder / "away")
         if outage and epoch == epochs // 2 + 3 and number % 3:  # the others end while the server is away
             wait_for(folder / "back")
-            time.sleep(2 * mirror.RETRY_SECONDS)
+            time.sleep(2 * mlflow_run.RETRY_SECONDS)
         record.append("epoch", epoch=epoch, metrics=measured(number, epoch))
         run.live(record.entries())
     if outage and number % 3 == 2:
@@ -62,7 +62,7 @@ if __name__ == "__main__":
 
     folder, jobs, epochs, outage = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "outage" in sys.argv
     if outage:
-        mirror.RETRY_SECONDS = 1
+        mlflow_run.RETRY_SECONDS = 1
     parting = multiprocessing.get_context("fork")
     begin = parting.Barrier(jobs)
     running = [parting.Process(target=train, args=(i, folder, epochs, outage, begin)) for i in range(jobs)]

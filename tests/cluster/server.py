@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.scale import ROOT
+from pipeline.campaign.read_declaration import ROOT
 
 
 class Server:

@@ -12,7 +12,7 @@ import slurm
 import yaml
 from copied import TINY, copy_tree, finished_campaign, processes, run_id
 
-from pipeline.record import read
+from pipeline.core.record import read
 
 # Of the plugin, which else asks sacct, where there is no accounting, and asks seldom
 QUICKLY = ("--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3", "--seconds-between-status-checks=2")

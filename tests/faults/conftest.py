@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline import sources
-from pipeline.datasets import tiny_imagenet
+from pipeline.data import sources
+from pipeline.data.datasets import tiny_imagenet
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tiny import PATIENCE, Campaign, Log, asked, differences
 
-from pipeline.checkpoint import Damaged, before, read_checkpoint
+from pipeline.training.checkpoint import Damaged, before, read_checkpoint
 
 CYCLE = ("prepare", *("train",) * 2, "snakemake", *("train",) * 2, "evaluate", *("train",) * 2, "aggregate", "figure", "report")
 LONGEST = {"train": 3.0}  # seconds from when a process is seen until it is struck; of the others 1 at most, which are soon done

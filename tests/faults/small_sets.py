@@ -14,8 +14,8 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from pipeline.datasets import cifar10, tiny_imagenet
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.data.datasets import cifar10, tiny_imagenet
 
 many = settings(
     max_examples=int(os.environ.get("ATSNN_EXAMPLES", 100)),

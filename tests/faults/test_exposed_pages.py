@@ -15,13 +15,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from small_sets import many
 
-from pipeline import canvas, cifar, datasets, render, report
-from pipeline.datasets import tiny_imagenet
-from pipeline.savings import COLUMNS as SAVED
-from pipeline.table1 import COLUMNS
+from pipeline.data import cifar, datasets
+from pipeline.data.datasets import tiny_imagenet
+from pipeline.reporting.drawing import canvas
+from pipeline.reporting.page import report
+from pipeline.reporting.tables import render
+from pipeline.reporting.tables.savings import COLUMNS as SAVED
+from pipeline.reporting.tables.table1 import COLUMNS
 
 REPORT = render.environment().get_template("report.html.j2")
-PACKAGE = Path(report.__file__).parent
+PACKAGE = Path(report.__file__).parents[2]
 HOSTILE = """<script>alert(1)</script>" onload="alert(1)' onerror='x><img src=x>&lt;{{ 7 * 7 }}</td></table></style>"""
 SVG = b'<?xml version="1.0"?><svg width="360pt" height="216.5pt"><script>alert(1)</script></svg>'
 texts = st.text(st.sampled_from("<>\"'&=/ {}%-!`$\\_abc\n"), min_size=1, max_size=20) | st.just(HOSTILE)
@@ -157,7 +160,7 @@ def asked_for(module):
 
 @pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(datasets.__path__)])
 def test_what_is_downloaded_comes_over_https_and_is_known_by_its_digest(name):
-    module = importlib.import_module(f"pipeline.datasets.{name}")
+    module = importlib.import_module(f"pipeline.data.datasets.{name}")
     text = Path(module.__file__).read_text()
     asked = asked_for(module)
     assert asked == () if name == "shapes" else asked[0].startswith("https://") and re.fullmatch("[0-9a-f]{64}", asked[1])

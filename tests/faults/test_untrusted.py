@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline import record as records
-from pipeline.checkpoint import Position, load_weights, restore_checkpoint, save_checkpoint, save_weights
-from pipeline.datasets import cifar10
-from pipeline.errors import UserError
-from pipeline.prepared import Prepared
-from pipeline.scale import EXPERIMENTS, load
-from pipeline.sources import archive_members
-from pipeline.trees import opened
+from pipeline.campaign.read_declaration import EXPERIMENTS, load
+from pipeline.core import record as records
+from pipeline.core.errors import UserError
+from pipeline.data.datasets import cifar10
+from pipeline.data.folder_or_zip import opened
+from pipeline.data.prepared import Prepared
+from pipeline.data.sources import archive_members
+from pipeline.training.checkpoint import Position, load_weights, restore_checkpoint, save_checkpoint, save_weights
 
 EXAMPLES = int(os.environ.get("ATSNN_EXAMPLES", 100))
 many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -169,7 +169,7 @@ def test_prepared_data_with_any_damage(tmp_path, place, bit, cut):
 
 
 def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.sources.LARGEST", 10_000)
+    monkeypatch.setattr("pipeline.data.sources.LARGEST", 10_000)
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(bytes(20_000)))
     assert "unpacks to more than 10000 bytes" in refused(archive_members, tmp_path / "a.tar.gz", ["x"])
 

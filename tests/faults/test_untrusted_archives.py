@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from small_sets import BATCHES, CIFAR, SET, TREE, anew, many, pickled, read_cifar, read_tiny, refused
 
-from pipeline import sources
+from pipeline.data import sources
 
 pytestmark = pytest.mark.usefixtures("small")
 words = st.text("abcdefgh.é ", min_size=1, max_size=8)
@@ -181,13 +181,13 @@ def test_zip_members_that_stand_twice(tmp_path, name, place):
 
 
 def test_zip_archives_that_unpack_to_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.trees.UNPACKED", 2**20)
+    monkeypatch.setattr("pipeline.data.folder_or_zip.UNPACKED", 2**20)
     tree = TREE | {f"test/{n}": bytes(2**19) for n in range(3)}
     assert "claims" in refused(read_tiny, zipped_tree(tmp_path / "data", [], tree))
 
 
 def test_zip_archives_of_many_members(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.trees.AT_ONCE", 5000)
+    monkeypatch.setattr("pipeline.data.folder_or_zip.AT_ONCE", 5000)
     assert refused(read_tiny, zipped_tree(tmp_path / "data", [])) == ""
     many_more = [zip_info(f"{n}") for n in range(100)]
     assert "more members than have place in 5000 bytes" in refused(read_tiny, zipped_tree(tmp_path / "data", many_more))

@@ -137,8 +137,8 @@ def test_what_is_no_file_in_the_place_of_a_batch(tmp_path, name, put):
     (folder / name).unlink()
     PUT[put](folder / name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.sources.LARGEST", 2**20)
-        patch.setattr("pipeline.sources.content_of.__defaults__", (2**20,))
+        patch.setattr("pipeline.data.sources.LARGEST", 2**20)
+        patch.setattr("pipeline.data.sources.content_of.__defaults__", (2**20,))
         assert refused(read_cifar, folder)
 
 
@@ -210,9 +210,9 @@ def test_commands_run_no_pickle(project, tmp_path):
 
 def test_commands_refuse_archives_that_are_cut_off(project, tmp_path):
     with tarfile.open(tmp_path / CIFAR.archive, "w:gz") as archive:
-        archive.add(ROOT / "pipeline/cifar.py", "x")
+        archive.add(ROOT / "pipeline/data/cifar.py", "x")
     with zipfile.ZipFile(tmp_path / f"{SET}.zip", "w") as archive:
-        archive.write(ROOT / "pipeline/cifar.py", "x")
+        archive.write(ROOT / "pipeline/data/cifar.py", "x")
     for scale, path in (("cifar10", tmp_path / CIFAR.archive), ("tiny_imagenet", tmp_path / f"{SET}.zip")):
         path.write_bytes(path.read_bytes()[:-30])
         assert "damaged or truncated, get it again" in prepare(project, scale, tmp_path)

@@ -22,7 +22,7 @@ STAGE = re.compile(r"-m pipeline\.(\w+)")
 CLOCKS = ("time", "seconds", "images_per_second", "waiting_for_data", "provenance", "device", "sha256")  # what no two runs share
 
 TWICE = """
-from pipeline.mirror import open_client
+from pipeline.mirror.mlflow_run import open_client
 client, found = open_client(), []
 for experiment in client.search_experiments():
     runs = client.search_runs([experiment.experiment_id], max_results=1000)

@@ -7,12 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models import fused, kernels, merging, neuron
+from models import merging, native, neuron
 from models.at_snn import ATSNN
+from models.native import build, fused
 from models.neuron import ALPHA
 from models.spikformer import Spikformer, SpikingLinear
 
-pytestmark = pytest.mark.skipif(kernels.library()[0] is None, reason=kernels.describe())
+pytestmark = pytest.mark.skipif(build.library()[0] is None, reason=native.describe())
 
 CHANNELS = (1, 3, 8, 17, 48, 64, 100, 192)
 every = lambda *choices: list(itertools.product(*choices))  # noqa: E731
@@ -147,7 +148,7 @@ def test_bfloat16_is_rounded_as_torch_rounds_it():
     low = torch.tensor([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], dtype=torch.int32)
     value = ((torch.arange(-(2**15), 2**15, dtype=torch.int32) << 16)[:, None] + low).flatten().view(torch.float32)
     zeros, gradient = torch.zeros(len(value), dtype=torch.bfloat16), torch.zeros(len(value), dtype=torch.bfloat16)
-    kernels.call("norm_backward", zeros, 1, len(value), -value, torch.zeros_like(value), gradient)
+    build.call("norm_backward", zeros, 1, len(value), -value, torch.zeros_like(value), gradient)
     expected = value.to(torch.bfloat16)
     assert expected.isnan().any() and expected.isinf().any()
     torch.testing.assert_close(gradient, expected, rtol=0, atol=0, equal_nan=True)
@@ -255,9 +256,9 @@ def step(network, image):
 def both(monkeypatch, network, image):
     """The same step with kernels, in float64 too, and without."""
     plain = copy.deepcopy(network)
-    monkeypatch.setattr(kernels, "SERVED", (*kernels.SERVED, torch.float64))
+    monkeypatch.setattr(build, "SERVED", (*build.SERVED, torch.float64))
     ours = step(network, image)
-    monkeypatch.setattr(kernels, "serve", lambda tensor: False)
+    monkeypatch.setattr(native, "supports", lambda tensor: False)
     theirs = step(plain, image)
     monkeypatch.undo()
     return ours, theirs

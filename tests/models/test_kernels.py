@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import kernels
+from models import native
+from models.native import build
 
 ROOT = Path(__file__).resolve().parents[2]
 CXX = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
@@ -19,7 +20,8 @@ needs_compiler = pytest.mark.skipif(CXX is None, reason="no C++ compiler here")
 # One interpreter imports what is needed, then every case is a fork of it: {case: environment} comes in, {case: outcome} goes out.
 SCRIPT = """
 import importlib, json, os, sys, torch
-from models import kernels, neuron, spikformer
+from models import neuron, spikformer
+from models.native import build as kernels
 torch.set_num_threads(1)
 neuron.lif(torch.ones(4).double())  # what is imported late, once for all
 readers = {}
@@ -33,7 +35,7 @@ for case, environment in json.loads(sys.argv[1]).items():
         logits = spikformer.Spikformer(depth=1, width=16, heads=2)(torch.randn(1, 3, 32, 32)).logits
         logits.sum().backward()
         outcome = dict(built=kernels.library()[0] is not None, says=kernels.describe(), spikes=spikes, logits=logits.tolist())
-        outcome |= {str(dtype): kernels.serve(torch.ones(2, dtype=dtype)) for dtype in (torch.float32, torch.float64)}
+        outcome |= {str(dtype): kernels.supports(torch.ones(2, dtype=dtype)) for dtype in (torch.float32, torch.float64)}
         os.write(writer, json.dumps(outcome).encode())
         os._exit(0)
     os.close(writer)
@@ -133,25 +135,25 @@ def test_float64_is_never_served(outcomes):
 
 
 def test_only_a_processor_is_served(monkeypatch):
-    monkeypatch.setattr(kernels, "library", lambda: (object(), "pretended"))
-    assert kernels.serve(torch.ones(1)) and kernels.serve(torch.ones(1, dtype=torch.bfloat16))
-    assert not kernels.serve(torch.ones(1, device="meta"))
-    assert not any(kernels.serve(torch.ones(1).to(dtype)) for dtype in (torch.float64, torch.float16, torch.int64))
+    monkeypatch.setattr(build, "library", lambda: (object(), "pretended"))
+    assert native.supports(torch.ones(1)) and native.supports(torch.ones(1, dtype=torch.bfloat16))
+    assert not native.supports(torch.ones(1, device="meta"))
+    assert not any(native.supports(torch.ones(1).to(dtype)) for dtype in (torch.float64, torch.float16, torch.int64))
 
 
 def test_what_is_cached_is_not_compiled_again_until_compiler_source_or_flags_change(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     compiler = script(tmp_path / "cxx", f'for last; do :; done\necho "$last" > "$last"\necho built >> {tmp_path}/log')
     times = lambda: len((tmp_path / "log").read_text().split())  # noqa: E731
-    first = kernels.built(compiler, "a compiler 1.0")
-    assert kernels.built(compiler, "a compiler 1.0") == first and first.exists() and times() == 1
-    second = kernels.built(compiler, "a compiler 1.1")
-    monkeypatch.setattr(kernels, "FLAGS", [*kernels.FLAGS, "-g"])
-    third = kernels.built(compiler, "a compiler 1.0")
+    first = build.built(compiler, "a compiler 1.0")
+    assert build.built(compiler, "a compiler 1.0") == first and first.exists() and times() == 1
+    second = build.built(compiler, "a compiler 1.1")
+    monkeypatch.setattr(build, "FLAGS", [*build.FLAGS, "-g"])
+    third = build.built(compiler, "a compiler 1.0")
     source = tmp_path / "other.cpp"
     source.write_text("")
-    monkeypatch.setattr(kernels, "SOURCE", source)
-    assert len({first, second, third, kernels.built(compiler, "a compiler 1.0")}) == 4 and times() == 4
+    monkeypatch.setattr(build, "SOURCE", source)
+    assert len({first, second, third, build.built(compiler, "a compiler 1.0")}) == 4 and times() == 4
 
 
 @needs_compiler
@@ -161,8 +163,8 @@ def test_a_damaged_library_in_the_cache_means_plain_pytorch(tmp_path, monkeypatc
     passes = script(
         tmp_path / "cxx", 'case "$1" in --version) echo strange 1.0; exit 0;; esac\nfor last; do :; done\necho > "$last"'
     )
-    monkeypatch.setattr(kernels, "COMPILERS", (passes,))
-    loaded, says = kernels.library.__wrapped__()
+    monkeypatch.setattr(build, "COMPILERS", (passes,))
+    loaded, says = build.library.__wrapped__()
     assert loaded is None and says.startswith("plain PyTorch: ") and ".so" in says
 
 
@@ -170,8 +172,8 @@ def test_a_compiler_that_complains_in_another_encoding_means_plain_pytorch(tmp_p
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("ATSNN_KERNELS", raising=False)
     text = 'case "$1" in --version) echo strange 1.0; exit 0;; esac\nprintf "d\\351faut\\n" >&2\nexit 1'
-    monkeypatch.setattr(kernels, "COMPILERS", (script(tmp_path / "cxx", text),))
-    loaded, says = kernels.library.__wrapped__()
+    monkeypatch.setattr(build, "COMPILERS", (script(tmp_path / "cxx", text),))
+    loaded, says = build.library.__wrapped__()
     assert loaded is None and says.startswith("plain PyTorch: ")
 
 
@@ -184,6 +186,6 @@ def test_a_user_without_a_home_has_plain_pytorch(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "ATSNN_KERNELS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    monkeypatch.setattr(kernels, "COMPILERS", (script(tmp_path / "cxx", "echo strange 1.0"),))
-    loaded, says = kernels.library.__wrapped__()
+    monkeypatch.setattr(build, "COMPILERS", (script(tmp_path / "cxx", "echo strange 1.0"),))
+    loaded, says = build.library.__wrapped__()
     assert loaded is None and says.startswith("plain PyTorch: ")

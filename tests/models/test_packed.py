@@ -7,14 +7,15 @@ import torch
 from reference import random_official_state_dict, reference_at_snn
 from reference_spikingformer import random_official_spikingformer_state_dict, reference_at_snn_on_spikingformer
 
-from models import fused, kernels, packed
+from models import native, packed
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer, from_official_spikingformer
+from models.native import build, fused
 from models.neuron import wide
 from models.packed import PackedATSNN
 from models.spikformer import NormConv
 
-WITH_KERNELS = pytest.param(True, marks=pytest.mark.skipif(kernels.library()[0] is None, reason=kernels.describe()))
+WITH_KERNELS = pytest.param(True, marks=pytest.mark.skipif(build.library()[0] is None, reason=native.describe()))
 OPTIONS = (
     *({"gamma": g, "axes": a, "reading": r} for g, a, r in itertools.product((0, 5, 25), ("2d", "1d"), ("inclusive", "printed", "example"))),
     *({"gamma": 7, "axes": "1d", "partner": p, "head_norm": h} for p, h in itertools.product(("per_timestep", "fixed"), ("tokens", "initial"))),
@@ -27,7 +28,7 @@ def served(request, monkeypatch):
     """float64 in plain PyTorch, as ever, and with the kernels, which networks never ask for in float64."""
     if request.param:
         fire = fused.fire
-        monkeypatch.setattr(kernels, "SERVED", (*kernels.SERVED, torch.float64))
+        monkeypatch.setattr(build, "SERVED", (*build.SERVED, torch.float64))
         # Constants that are float32 wherever networks ask for kernels
         monkeypatch.setattr(
             fused, "fire", lambda y, index, a, b, *rest: fire(y, index, a.to(wide(y).dtype), b.to(wide(y).dtype), *rest)

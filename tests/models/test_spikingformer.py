@@ -11,9 +11,10 @@ from reference_spikingformer import (
     reference_spikingformer,
 )
 
-from models import kernels
+from models import native
 from models.at_snn import ATSNN, overall_loss
 from models.convert import from_official_spikingformer
+from models.native import build
 from models.spikformer import NormLinear
 from models.spikingformer import Neuron, Spikingformer
 
@@ -154,15 +155,15 @@ def step(network, image):
     return output.logits.detach(), gradients, list(network.buffers())
 
 
-@pytest.mark.skipif(kernels.library()[0] is None, reason=kernels.describe())
+@pytest.mark.skipif(build.library()[0] is None, reason=native.describe())
 def test_kernels_give_the_logits_and_gradients_of_plain_pytorch(monkeypatch):
     """In float64, where no spike flips; and in float32, which asks for them itself, the same logits for nearly all images."""
     network, image = halting().train(), images(4)
     plain = copy.deepcopy(network)
-    monkeypatch.setattr(kernels, "SERVED", (*kernels.SERVED, torch.float64))
+    monkeypatch.setattr(build, "SERVED", (*build.SERVED, torch.float64))
     logits, gradients, buffers = step(network, image)
     narrow = copy.deepcopy(network).eval().float()(images(32).float()).logits
-    monkeypatch.setattr(kernels, "serve", lambda tensor: False)
+    monkeypatch.setattr(native, "supports", lambda tensor: False)
     expected, theirs, statistics = step(plain, image)
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-9)
     torch.testing.assert_close(buffers, statistics, rtol=0, atol=1e-9)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.identity import Data
-from pipeline.prepared import Prepared, prepare
-from pipeline.sources import Raw
+from pipeline.campaign.identity import Data
+from pipeline.data.prepared import Prepared, prepare
+from pipeline.data.sources import Raw
 
 
 def prepared_noise(folder, count, train, test):
@@ -14,6 +14,6 @@ def prepared_noise(folder, count, train, test):
     images = random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(count) % 10
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.identity.PREPARED", folder)
+        patch.setattr("pipeline.campaign.identity.PREPARED", folder)
         source = Data("noise", "noise-1", "noise", True, train, None)
         return Prepared(prepare(Raw(images, labels, images[:test], labels[:test]), source, title="noise", classes=10))

@@ -5,10 +5,10 @@ import json
 
 import yaml
 
-from pipeline.campaign import Campaign
-from pipeline.declaration import Experiment
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.declaration import Experiment
+from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
-from pipeline.sources import HELD_OUT
 
 DECLARATION = yaml.safe_load("""
 scale: tiny

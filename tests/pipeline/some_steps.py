@@ -11,15 +11,15 @@ import torch
 from accelerate import Accelerator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from models.shared_norm import Norm
+from models.norm_over_processes import Norm
 from models.spikformer import Spikformer
-from pipeline.augment import TrainingBatches
-from pipeline.build import network_for
-from pipeline.declaration import Recipe
-from pipeline.discovery import method, method_options
-from pipeline.prepared import Prepared
-from pipeline.processes import Team
-from pipeline.schedule import optimizer_for
+from pipeline.campaign.declaration import Recipe
+from pipeline.core.catalogue import method, method_options
+from pipeline.data.augmentation import TrainingBatches
+from pipeline.data.prepared import Prepared
+from pipeline.evaluation.build_network import network_for
+from pipeline.training.optimizer_and_schedule import optimizer_for
+from pipeline.training.processes import Team
 
 RECIPE = Recipe(batch=8, lr=1e-3).model_dump()
 OPTIONS = {"at_snn": {"gamma": 5, "beta": -2.0}, "halt_only": {"beta": 0.0, "bn_rows": "live"}}
@@ -52,4 +52,4 @@ if __name__ == "__main__":
     told = {name: steps(name, Prepared(Path(folder)), getattr(torch, dtype)) for name in methods}
     if Team().writes:
         torch.save(told, out)
-    os._exit(0)  # see pipeline.train.main_of_member
+    os._exit(0)  # see pipeline.training.train_run.end_as_member

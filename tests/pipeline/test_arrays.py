@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.arrays import read_arrays, save_arrays
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.evaluation.arrays import read_arrays, save_arrays
 
 
 def test_arrays_come_back_by_evaluation_and_name(tmp_path):

@@ -3,9 +3,9 @@ import pytest
 import torch
 from noise import prepared_noise
 
-from pipeline.augment import OPERATIONS, TrainingBatches, rand_augment
-from pipeline.declaration import Recipe
-from pipeline.inputs import evaluation_batches, normalise
+from pipeline.campaign.declaration import Recipe
+from pipeline.data.augmentation import OPERATIONS, TrainingBatches, rand_augment
+from pipeline.data.evaluation_batches import evaluation_batches, normalise
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from pipeline import bench, bench_page, roofline
+from pipeline.planning import benchmark, benchmark_page, roofline
 
 
 def one(group, name, seconds, reference=None, iqr=0.0, **info):
@@ -52,7 +52,7 @@ def test_the_limit_is_the_median_rate_over_the_work_of_an_image():
 
 
 def test_ratios_are_above_one_where_faster_and_where_more_is_held():
-    told = bench.summarise(made_up())
+    told = benchmark.summarise(made_up())
     assert told["speed"]["train"] == {"SpikingJelly": 1, "STATIC": 4}
     assert told["memory"]["train"]["STATIC"] == pytest.approx(1 / 3)
     assert told["share_of_limit"]["train"] == {"STATIC": pytest.approx(16 / (200 / 6))}  # no rate of float32 was measured
@@ -60,7 +60,7 @@ def test_ratios_are_above_one_where_faster_and_where_more_is_held():
     prepared, computed = 3 / 128, 2 / 32
     assert told["waiting"] == {"the paper's recipe": pytest.approx(prepared / (prepared + computed))}
     assert told["images_per_second"] == {"train": {"SpikingJelly": 4, "STATIC": 16}}
-    assert bench.rounded({"a": {"b": 1.23456}}) == {"a": {"b": 1.23}}
+    assert benchmark.rounded({"a": {"b": 1.23456}}) == {"a": {"b": 1.23}}
 
 
 @pytest.mark.parametrize("slower,iqr,lines", [(1.1, 0.0, 0), (1.3, 0.0, 1), (1.3, 0.1, 0), (2.0, 0.1, 1)])
@@ -68,9 +68,9 @@ def test_what_got_slower_than_noise_explains_is_one_line(slower, iqr, lines):
     before, now = made_up(), made_up()
     index = next(i for i, x in enumerate(now) if x["extra_info"]["name"] == "STATIC" and x["group"] == "train")
     now[index]["stats"] |= {"median": 2.0 * slower, "iqr": iqr * 2.0 * slower}
-    found = bench.compare(now, before)
+    found = benchmark.compare(now, before)
     assert len(found) == lines and all("train: STATIC" in line for line in found)
-    assert not bench.compare(before, now)  # faster is fine
+    assert not benchmark.compare(before, now)  # faster is fine
 
 
 @pytest.mark.parametrize("key", ["device", "dtype"])
@@ -79,19 +79,19 @@ def test_another_device_or_arithmetic_or_no_run_before_is_not_compared(key):
     for x in other:
         x["extra_info"][key] = "another"
         x["stats"]["median"] /= 10 if x["extra_info"]["name"] == "STATIC" else 1
-    assert bench.compare(now, other) == [] and bench.compare(now, []) == []
+    assert benchmark.compare(now, other) == [] and benchmark.compare(now, []) == []
 
 
 def test_a_last_run_of_another_form_is_none(tmp_path):
     file = tmp_path / "benchmark.json"
-    assert bench.readable(file) == []
+    assert benchmark.readable(file) == []
     file.write_text('{"benchmarks": [{"group": "training", "stats": {"median": 1}, "extra_info": {}}]}')
-    assert bench.readable(file) == []
+    assert benchmark.readable(file) == []
 
 
 def test_the_page_holds_the_numbers_and_the_figure(tmp_path):
     run = made_up()
-    page = bench_page.write(tmp_path, "smoke", bench.summarise(run), run, ["slower: train: STATIC"]).read_text()
+    page = benchmark_page.write(tmp_path, "smoke", benchmark.summarise(run), run, ["slower: train: STATIC"]).read_text()
     for told in (
         "a processor",
         '<td class="number">200</td>',

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.figures import blocks_per_token as figure
+from pipeline.reporting.figures import blocks_per_token as figure
 
 
 def test_tokens_are_object_by_half_of_their_pixels_background_by_none():

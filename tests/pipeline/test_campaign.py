@@ -1,8 +1,8 @@
 import yaml
 from test_declaration import GOOD, changed
 
-from pipeline.campaign import Campaign
-from pipeline.declaration import Experiment
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.declaration import Experiment
 
 
 def ids(content):

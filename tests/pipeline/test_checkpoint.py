@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.checkpoint import Position, before, load_weights, restore_checkpoint, save_checkpoint, save_weights
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.training.checkpoint import Position, before, load_weights, restore_checkpoint, save_checkpoint, save_weights
 
 PROVENANCE = {"git": {}, "versions": {}, "data": {}, "device": "d", "kernels": "k", "precision": "fp32", "threads": 1}
 RECORD = json.dumps({"event": "start", "time": 1.0, "provenance": PROVENANCE}) + "\n"
@@ -99,7 +99,7 @@ def test_a_kill_between_both_renames_leaves_a_whole_checkpoint(tmp_path, trained
         rename(*names)
 
     rename = os.replace
-    monkeypatch.setattr("pipeline.record.os.replace", cut)
+    monkeypatch.setattr("pipeline.core.record.os.replace", cut)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, "run-1", Position(step=2), *trained, None)
     assert restore_checkpoint(path, "run-1", *fresh(), None).step == 1
@@ -112,7 +112,7 @@ def test_a_full_disk_loses_no_checkpoint(tmp_path, trained, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipeline.record.os.fsync", full)
+    monkeypatch.setattr("pipeline.core.record.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, "run-1", Position(step=2), *trained, None)
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"], "what was written of the new one is gone"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import sources
-from pipeline.cifar import Cifar
-from pipeline.datasets import cifar10, cifar100
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.data import sources
+from pipeline.data.cifar import Cifar
+from pipeline.data.datasets import cifar10, cifar100
 
 SETS = (cifar10.CIFAR10, cifar100.CIFAR100)
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from pipeline.claims import DOES_NOT, HOLDS, UNKNOWN, claims, judge, read_sentences
-from pipeline.discovery import method_options
-from pipeline.errors import UserError
-from pipeline.paper_claims import MEASURES, grows
-from pipeline.scale import EXPERIMENTS, load
-from pipeline.table1 import paper_rows
+from pipeline.campaign.read_declaration import EXPERIMENTS, load
+from pipeline.core.catalogue import method_options
+from pipeline.core.errors import UserError
+from pipeline.reporting.claims.judge import DOES_NOT, HOLDS, UNKNOWN, claims, judge, read_sentences
+from pipeline.reporting.claims.measures import MEASURES, grows
+from pipeline.reporting.tables.table1 import paper_rows
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ import copy
 import pytest
 import yaml
 
-from pipeline import declaration, scale
-from pipeline.errors import UserError
-from pipeline.scale import EXPERIMENTS, ROOT
+from pipeline.campaign import declaration, read_declaration
+from pipeline.campaign.read_declaration import EXPERIMENTS, ROOT
+from pipeline.core.errors import UserError
 
 GOOD = yaml.safe_load("""
 scale: tiny
@@ -25,7 +25,7 @@ SHORT = {"parent": "static", "recipe": "short"}
 
 def load(folder, content):
     (folder / "tiny.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
-    return scale.load("tiny", folder)
+    return read_declaration.load("tiny", folder)
 
 
 def changed(path, value):
@@ -49,7 +49,7 @@ def test_a_good_declaration_is_read_and_frozen(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_declaration_in_the_repository_is_good(path):
-    assert scale.load(path.stem).scale == path.stem
+    assert read_declaration.load(path.stem).scale == path.stem
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_declaration_that_extends_another_says_only_what_differs(tmp_path):
 
 def test_laptop_calls_by_the_papers_names_what_the_paper_trains():
     """The same method, options and parent under the same label; only sizes, epochs, counts of images and seeds differ."""
-    laptop, paper = scale.load("laptop"), scale.load("paper")
+    laptop, paper = read_declaration.load("laptop"), read_declaration.load("paper")
     same = {"method", "options", "parent", "dataset", "recipe", "timesteps"}
     shared = laptop.runs.keys() & paper.runs.keys()
     assert len(shared) >= 5
@@ -216,9 +216,9 @@ def test_laptop_calls_by_the_papers_names_what_the_paper_trains():
 @pytest.mark.parametrize("name", ("laptop", "paper"))
 def test_no_row_has_more_training_than_the_static_that_it_is_compared_with(name):
     """Whatever is retrained has a control of the same parent, as many epochs and at least its seeds; and as many as the pretraining."""
-    from pipeline.declaration import inherited
+    from pipeline.campaign.declaration import inherited
 
-    experiment = scale.load(name)
+    experiment = read_declaration.load(name)
     retrained = {label: run for label, run in experiment.runs.items() if run.parent}
     controls = {run.parent: label for label, run in retrained.items() if run.method == "static_control"}
     assert retrained
@@ -231,10 +231,10 @@ def test_no_row_has_more_training_than_the_static_that_it_is_compared_with(name)
 
 
 def test_the_papers_declaration_holds_the_papers_recipe_and_every_row_that_it_measured():
-    from pipeline.campaign import Campaign
-    from pipeline.table1 import paper_rows
+    from pipeline.campaign.campaign import Campaign
+    from pipeline.reporting.tables.table1 import paper_rows
 
-    experiment = scale.load("paper")
+    experiment = read_declaration.load("paper")
     campaign = Campaign(experiment)
     assert all(run.recipe["epochs"] + run.recipe["cooldown_epochs"] == 310 for run in campaign.runs)
     assert {run.seed for run in campaign.runs} == {0, 1, 2}
@@ -249,9 +249,9 @@ def test_the_papers_declaration_holds_the_papers_recipe_and_every_row_that_it_me
 
 
 def test_another_seed_in_the_papers_declaration_adds_exactly_its_runs():
-    from pipeline.campaign import Campaign
+    from pipeline.campaign.campaign import Campaign
 
-    experiment = scale.load("paper")
+    experiment = read_declaration.load("paper")
     one = {"cifar10_static": experiment.runs["cifar10_static"].model_copy(update={"seeds": (0, 1, 2, 3)})}
     more = Campaign(experiment.model_copy(update={"runs": experiment.runs | one}))
     before, after = ({run.id for run in c.runs} for c in (Campaign(experiment), more))
@@ -263,14 +263,12 @@ def test_another_seed_in_the_papers_declaration_adds_exactly_its_runs():
 
 def test_an_unknown_scale_names_the_nearest(tmp_path):
     with pytest.raises(UserError, match="did you mean 'smoke'"):
-        scale.load("smok")
+        read_declaration.load("smok")
 
 
 def test_reading_a_declaration_imports_no_torch():
     import subprocess
     import sys
 
-    code = (
-        "import sys; from pipeline.campaign import open_campaign; open_campaign('smoke').targets(); print('torch' in sys.modules)"
-    )
+    code = "import sys; from pipeline.command_line import open_campaign; open_campaign('smoke').targets(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"

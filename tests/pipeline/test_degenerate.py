@@ -11,8 +11,8 @@ from models.at_snn import ATSNN
 from models.spikformer import Spikformer
 from models.spikingformer import Spikingformer
 from models.vit import ViT
-from pipeline.degenerate import silent_layers, spikes_of, warnings
-from pipeline.measure import measure
+from pipeline.evaluation.measure import measure
+from pipeline.evaluation.silent_layers import silent_layers, spikes_of, warnings
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -5,7 +5,8 @@ from time import perf_counter
 import pytest
 import torch
 
-from pipeline import device, roofline
+from pipeline.evaluation import device
+from pipeline.planning import roofline
 
 
 @pytest.fixture

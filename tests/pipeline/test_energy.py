@@ -12,7 +12,7 @@ from models.at_snn import ATSNN
 from models.convert import from_official_spikformer
 from models.spikformer import Spikformer
 from models.spikingformer import Spikingformer
-from pipeline.energy import CONVENTIONS, MODULES, at_stop, measure_energy, summary
+from pipeline.evaluation.energy import CONVENTIONS, MODULES, at_stop, measure_energy, summary
 
 HEADS, T = 2, 3
 NEVER = {"alpha": 0.0, "beta": -200.0}  # no token halts before the last block

@@ -4,7 +4,7 @@ from reference import random_official_state_dict
 
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer
-from pipeline.measure import Measurement, measure
+from pipeline.evaluation.measure import Measurement, measure
 
 
 def batches():

@@ -6,11 +6,11 @@ import re
 import pytest
 from planned import DECLARATION, DEVICE, EPOCHS, campaign, entries_of, finished, line_of, measured, under_way, write
 
-from pipeline import plan as plans
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.record import replace_sealed
+from pipeline.planning import plan as plans
 from pipeline.planning.lanes import Job, longest_chain, wall_hours
 from pipeline.planning.text import hours, size, text
-from pipeline.record import replace_sealed
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ import time
 import pytest
 from planned import campaign
 
-from pipeline.campaign import Campaign
-from pipeline.discovery import discovered, probe_settings
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.read_declaration import ROOT, load
+from pipeline.core.catalogue import discovered, probe_settings
 from pipeline.planning.costs import counts
-from pipeline.scale import ROOT, load
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ class Counting:
     def measure(self, network, images):
         import numpy as np
 
-        from pipeline.measure import Measurement
+        from pipeline.evaluation.measure import Measurement
 
         self.passes += 1
         told = {"executed": np.ones((1, 1)), "tokens": np.ones(1), "ponder": 0.0, "channel_0": np.ones((1, 5), int)}
@@ -42,10 +42,12 @@ class Counting:
 
 @pytest.mark.parametrize("name", ("gamma_epsilon", "halting_onset"))
 def test_a_probe_passes_as_often_as_it_says(name, monkeypatch):
-    figure, subject = discovered("pipeline.figures", name, "figure"), Counting()
+    figure, subject = discovered("pipeline.reporting.figures", name, "figure"), Counting()
     settings = probe_settings(name, {})
     if name == "halting_onset":
-        monkeypatch.setattr("pipeline.build.network_for", lambda *_: type("Network", (), {"eval": lambda self: self})())
+        monkeypatch.setattr(
+            "pipeline.evaluation.build_network.network_for", lambda *_: type("Network", (), {"eval": lambda self: self})()
+        )
     figure.measure(subject, settings)
     assert subject.passes == figure.passes(settings) > 1
 
@@ -54,8 +56,8 @@ def test_masking_goes_through_the_blocks_as_often_as_it_says(monkeypatch):
     import torch
 
     from models.spikformer import Spikformer
-    from pipeline.figures import masking
-    from pipeline.subject import Subject
+    from pipeline.evaluation.subject import Subject
+    from pipeline.reporting.figures import masking
 
     seen = []
     monkeypatch.setattr(masking, "hits", lambda *_: seen.append(1) or 0)
@@ -76,7 +78,7 @@ def test_the_images_of_a_data_set_are_counted_without_it():
     }
     assert counts(campaign().data("shapes")) == (1000, 200)
     whole = campaign(datasets={"shapes": {}}).data("shapes")
-    raw = discovered("pipeline.datasets", "shapes", "dataset").COUNTS
+    raw = discovered("pipeline.data.datasets", "shapes", "dataset").COUNTS
     assert counts(whole) == raw
 
 

@@ -8,9 +8,10 @@ from collections import defaultdict
 import pytest
 from planned import write
 
-from pipeline import plan as plans
-from pipeline.record import read
-from pipeline.scale import ROOT
+from pipeline.campaign.read_declaration import ROOT
+from pipeline.command_line import open_campaign
+from pipeline.core.record import read
+from pipeline.planning import plan as plans
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def laptop():
     before = os.getcwd()
     os.chdir(ROOT)
     try:
-        made, _ = plans.open_plan("laptop", None)
+        made, _ = plans.open_plan(open_campaign("laptop"))
         done = [run for run in made.runs if (made.run_folder(run) / "done.json").exists()]
         return made, {run.id: read(made.run_folder(run) / "record.jsonl") for run in done}
     finally:

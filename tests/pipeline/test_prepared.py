@@ -4,11 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import identity
-from pipeline.errors import UserError
-from pipeline.identity import Data
-from pipeline.prepared import Prepared, channel_statistics, hold_out, prepare
-from pipeline.sources import Raw
+from pipeline.campaign import identity
+from pipeline.campaign.identity import Data
+from pipeline.core.errors import UserError
+from pipeline.data.prepared import Prepared, channel_statistics, hold_out, prepare
+from pipeline.data.sources import Raw
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 import torch
 from noise import prepared_noise
 
-from pipeline.augment import TrainingBatches
-from pipeline.declaration import Recipe
-from pipeline.errors import UserError
-from pipeline.inputs import evaluation_batches
-from pipeline.processes import Team
+from pipeline.campaign.declaration import Recipe
+from pipeline.core.errors import UserError
+from pipeline.data.augmentation import TrainingBatches
+from pipeline.data.evaluation_batches import evaluation_batches
+from pipeline.training.processes import Team
 
 SPIKES_APART = 1e-2  # of a loss in float32: another order of sums moves a membrane over its threshold now and then
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from pipeline import provenance
+from pipeline.core import provenance
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from pipeline import record
-from pipeline.errors import UserError
+from pipeline.core import record
+from pipeline.core.errors import UserError
 
 
 @pytest.fixture

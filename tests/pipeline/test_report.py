@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from pipeline import faults, render, report, training_curves
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.reporting.drawing import training_curves
+from pipeline.reporting.page import faults, report
+from pipeline.reporting.tables import render
 
 HOSTILE = """<script>alert("1")</script>"' onerror='x"""
 SVG = b'<?xml version="1.0"?>\n<svg width="360pt" height="216.5pt" viewBox="0 0 360 216"></svg>'

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.spikformer import Spikformer
-from pipeline.declaration import Recipe
-from pipeline.schedule import learning_rate_schedule, optimizer_for
+from pipeline.campaign.declaration import Recipe
+from pipeline.training.optimizer_and_schedule import learning_rate_schedule, optimizer_for
 
 PUBLISHED = {
     "epochs": 300, "cooldown_epochs": 10, "batch": 128, "lr": 5e-4, "min_lr": 1e-5, "warmup_lr": 1e-5, "warmup_epochs": 20,

@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 
-from pipeline.datasets import shapes
+from pipeline.data.datasets import shapes
 
 GOLDEN = (1, "990e8abd1fadc0f7")
 

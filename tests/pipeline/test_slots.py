@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from pipeline import slots
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.evaluation import gpu_locks
 
 TAKE = """
 import os, sys, time
-from pipeline import slots
-taken = slots.take({count}, lambda line: print(line, flush=True))
+from pipeline.evaluation import gpu_locks
+taken = gpu_locks.take({count}, lambda line: print(line, flush=True))
 print("taken", *taken, os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()
 """
@@ -83,7 +83,7 @@ def test_a_job_takes_all_that_it_needs_or_none():
     end(three)
     waiting = job(4)
     assert waiting.stdout.readline().startswith("waits for 4 of 4")
-    time.sleep(2 * slots.PATIENCE)
+    time.sleep(2 * gpu_locks.PATIENCE)
     other = job(3)
     assert len(devices(other)) == 3, "who waits for four holds none of them"
     end(other, one)
@@ -92,21 +92,21 @@ def test_a_job_takes_all_that_it_needs_or_none():
 
 
 def test_only_visible_devices_are_taken(monkeypatch):
-    everything = [uuid for _, uuid in slots.present()]
+    everything = [uuid for _, uuid in gpu_locks.present()]
     assert len(everything) == 4
     for wanted, kept in (("2,0,2", [2, 0]), (everything[1], [1]), ("", []), ("7", [])):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", wanted)
-        assert slots.allowed() == [everything[n] for n in kept]
+        assert gpu_locks.allowed() == [everything[n] for n in kept]
 
 
 def test_more_devices_than_there_are_is_one_line(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
     with pytest.raises(UserError, match="3 GPUs are asked for and 2 can be used here"):
-        slots.take(3, print)
+        gpu_locks.take(3, print)
 
 
 def test_a_machine_without_gpus_waits_for_none(tmp_path):
     for answer in ("exit 9\n", "echo 'No devices were found'\n"):
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{answer}")
-        assert slots.take(2, print) == []
+        assert gpu_locks.take(2, print) == []
     assert "CUDA_VISIBLE_DEVICES" not in os.environ

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipeline import sources
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.data import sources
 
 
 @pytest.fixture

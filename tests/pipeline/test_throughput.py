@@ -8,15 +8,15 @@ import pytest
 import yaml
 from accelerate.state import AcceleratorState
 
-from pipeline import plan as plans
-from pipeline import throughput, training
-from pipeline.campaign import Campaign
-from pipeline.checkpoint import Position, save_checkpoint, save_weights
-from pipeline.declaration import Experiment
-from pipeline.discovery import method_options
-from pipeline.planning import kinds
-from pipeline.scale import ROOT
-from pipeline.throughput import How, measure_all
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.declaration import Experiment
+from pipeline.campaign.read_declaration import ROOT
+from pipeline.core.catalogue import method_options
+from pipeline.planning import kinds, throughput
+from pipeline.planning import plan as plans
+from pipeline.planning.throughput import How, measure_all
+from pipeline.training import trainer
+from pipeline.training.checkpoint import Position, save_checkpoint, save_weights
 
 DECLARATION = """
 scale: tiny
@@ -48,8 +48,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def steps(monkeypatch):
     """The batches that the trainer was given, while it takes its real steps."""
-    seen, real = [], training.Trainer.step
-    monkeypatch.setattr(training.Trainer, "step", lambda self, x, y: (seen.append(tuple(x.shape)), real(self, x, y))[1])
+    seen, real = [], trainer.Trainer.step
+    monkeypatch.setattr(trainer.Trainer, "step", lambda self, x, y: (seen.append(tuple(x.shape)), real(self, x, y))[1])
     return seen
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import sources
-from pipeline.datasets import tiny_imagenet
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.data import sources
+from pipeline.data.datasets import tiny_imagenet
 
 WNIDS = ("n00000002", "n00000001")  # in wnids.txt, not sorted
 ANNOTATIONS = "val/val_annotations.txt"

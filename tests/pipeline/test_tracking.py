@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from pipeline import mirror as tracking
-from pipeline.mirror import Mirror
-from pipeline.record import Record, read, read_json, replace
+from pipeline.core.record import Record, read, read_json, replace
+from pipeline.mirror import mlflow_run as tracking
+from pipeline.mirror.mlflow_run import Mirror
 
 DATASET = {"name": "shapes", "digest": "01234567", "source_type": "local", "source": "drawn from a seed"}
 
@@ -197,12 +197,12 @@ def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
     import subprocess
     import sys
 
-    from pipeline.scale import ROOT
+    from pipeline.campaign.read_declaration import ROOT
 
     code = (
-        "import sys; from pathlib import Path; from pipeline import mirror; mirror.STORE = Path(sys.argv[1]); "
-        "mirror.ARTIFACTS = Path(sys.argv[1] + '.d'); data = dict(name='shapes', digest='0', source_type='local', source='seed'); "
-        "mirror.Mirror('tiny', sys.argv[2], sys.argv[2], {}, {}, data).push([{'event': 'start', 'time': 1.0}])"
+        "import sys; from pathlib import Path; from pipeline.mirror import mlflow_run; mlflow_run.STORE = Path(sys.argv[1]); "
+        "mlflow_run.ARTIFACTS = Path(sys.argv[1] + '.d'); data = dict(name='shapes', digest='0', source_type='local', source='seed'); "
+        "mlflow_run.Mirror('tiny', sys.argv[2], sys.argv[2], {}, {}, data).push([{'event': 'start', 'time': 1.0}])"
     )
     jobs = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "fresh.db"), f"run-{i}"], cwd=ROOT, stderr=subprocess.PIPE)

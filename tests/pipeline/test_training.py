@@ -12,16 +12,18 @@ import torch
 import yaml
 from accelerate.state import AcceleratorState
 
-from pipeline import mirror, training
-from pipeline.campaign import Campaign
-from pipeline.declaration import Experiment
-from pipeline.device import open_device
-from pipeline.errors import UserError
-from pipeline.evaluate import evaluate
-from pipeline.identity import NUMERICS
-from pipeline.prepare import prepare
-from pipeline.record import read
-from pipeline.train import train
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.declaration import Experiment
+from pipeline.campaign.identity import NUMERICS
+from pipeline.core.errors import UserError
+from pipeline.core.record import read
+from pipeline.data.datasets import shapes
+from pipeline.data.prepared import prepare_from_source
+from pipeline.evaluation.device import open_device
+from pipeline.evaluation.evaluate_run import evaluate
+from pipeline.mirror import mlflow_run
+from pipeline.training import trainer
+from pipeline.training.train_run import train
 
 GOLDEN = Path(__file__).with_name("golden_losses.json")
 DECLARATION = """
@@ -44,7 +46,7 @@ table1: [{evaluation: static}]
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(training.Trainer, "measure", few_images(training.Trainer.measure))
+    monkeypatch.setattr(trainer.Trainer, "measure", few_images(trainer.Trainer.measure))
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
@@ -56,7 +58,7 @@ def few_images(measure):
 def campaign(**change):
     content = yaml.safe_load(DECLARATION) | change
     made = Campaign(Experiment.model_validate(content))
-    prepare(made, made.data("shapes"))
+    prepare_from_source(shapes, made.data("shapes"), None)
     return made
 
 
@@ -67,8 +69,8 @@ def epochs(made, label):
 
 
 def in_mlflow(made, run):
-    client = mirror.open_client()
-    return client.search_runs([mirror.experiment_of(client, "tiny")], f"tags.`{mirror.RUN_TAG}` = '{run.id}'")
+    client = mlflow_run.open_client()
+    return client.search_runs([mlflow_run.experiment_of(client, "tiny")], f"tags.`{mlflow_run.RUN_TAG}` = '{run.id}'")
 
 
 def test_losses_are_the_golden_ones():
@@ -93,7 +95,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights_and_record(monke
     whole, record = (made.weights_folder(run) / "final.safetensors").read_bytes(), epochs(made, label)
     for path in (*made.weights_folder(run).iterdir(), *made.run_folder(run).iterdir()):
         path.unlink()
-    taken, step = [], training.Trainer.step
+    taken, step = [], trainer.Trainer.step
 
     def cut(self, *batch):
         if len(taken) == stop:
@@ -102,7 +104,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights_and_record(monke
         taken.append("step")
         step(self, *batch)
 
-    monkeypatch.setattr(training.Trainer, "step", cut)
+    monkeypatch.setattr(trainer.Trainer, "step", cut)
     with pytest.raises(KeyboardInterrupt):
         train(made, run)
     assert not (made.run_folder(run) / "done.json").exists()
@@ -121,7 +123,7 @@ def test_a_training_that_is_asked_to_stop_saves_and_goes_on_there(monkeypatch, m
     whole, record = (made.weights_folder(run) / "final.safetensors").read_bytes(), epochs(made, "static")
     for path in (*made.weights_folder(run).iterdir(), *made.run_folder(run).iterdir()):
         path.unlink()
-    taken, step = [], training.Trainer.step
+    taken, step = [], trainer.Trainer.step
 
     def asked(self, *batch):
         taken.append("step")
@@ -129,7 +131,7 @@ def test_a_training_that_is_asked_to_stop_saves_and_goes_on_there(monkeypatch, m
         if len(taken) == moment:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(training.Trainer, "step", asked)
+    monkeypatch.setattr(trainer.Trainer, "step", asked)
     with pytest.raises(SystemExit) as ended:
         train(made, run)
     assert ended.value.code == 143 and len(taken) == moment and not (made.run_folder(run) / "done.json").exists()
@@ -168,7 +170,7 @@ def test_what_is_lost_is_named_with_its_step_and_layer(monkeypatch, watch, weigh
     """
     made = campaign()
     run, seen = made.run("static", 0), []
-    step, opened = training.Trainer.step, training.Trainer.__init__
+    step, opened = trainer.Trainer.step, trainer.Trainer.__init__
 
     def damaged(self, *batch):
         seen.append((self.position.epoch, self.position.step))
@@ -180,8 +182,8 @@ def test_what_is_lost_is_named_with_its_step_and_layer(monkeypatch, watch, weigh
     def opened_as(self, *given):
         opened(self, *given[:4], watch if given[4] is None else given[4])
 
-    monkeypatch.setattr(training.Trainer, "step", damaged)
-    monkeypatch.setattr(training.Trainer, "__init__", opened_as)
+    monkeypatch.setattr(trainer.Trainer, "step", damaged)
+    monkeypatch.setattr(trainer.Trainer, "__init__", opened_as)
     with pytest.raises(UserError, match=fault):
         train(made, run)
     assert seen.count((1, 2)) == (1 if watch else 2) and seen.count((0, 2)) == 1
@@ -207,10 +209,10 @@ def test_a_run_stays_in_one_precision(monkeypatch):
     made = campaign()
     run = made.run("static", 0)
     with monkeypatch.context() as cut:
-        cut.setattr(training.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        cut.setattr(trainer.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(made, run)
-    monkeypatch.setattr(training, "open_device", lambda *_: (open_device("float64", 1)[0], "float32"))
+    monkeypatch.setattr(trainer, "open_device", lambda *_: (open_device("float64", 1)[0], "float32"))
     with pytest.raises(UserError, match="was trained in float64 so far, this machine computes in float32"):
         train(made, run)
 
@@ -219,11 +221,11 @@ def test_a_run_stays_with_the_kernels_it_began_with(monkeypatch):
     made = campaign()
     run = made.run("static", 0)
     with monkeypatch.context() as cut:
-        cut.setattr(training.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
-        cut.setattr(training.kernels, "describe", lambda: "compiled kernels: c++ 12")
+        cut.setattr(trainer.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        cut.setattr(trainer.native, "describe", lambda: "compiled kernels: c++ 12")
         with pytest.raises(KeyboardInterrupt):
             train(made, run)
-    monkeypatch.setattr(training.kernels, "describe", lambda: "plain PyTorch: no C++ compiler")
+    monkeypatch.setattr(trainer.native, "describe", lambda: "plain PyTorch: no C++ compiler")
     with pytest.raises(UserError, match="was trained in compiled kernels so far, this machine computes in plain PyTorch"):
         train(made, run)
 
@@ -245,8 +247,8 @@ def test_two_processes_never_train_the_same_run(monkeypatch, capsys):
     made = campaign()
     run, began = made.run("static", 0), []
     made.weights_folder(run).mkdir(parents=True)
-    monkeypatch.setattr(training.Trainer, "train", lambda self: began.append(first.closed))
-    monkeypatch.setattr("pipeline.train.publish", lambda *_: None)
+    monkeypatch.setattr(trainer.Trainer, "train", lambda self: began.append(first.closed))
+    monkeypatch.setattr("pipeline.training.train_run.publish", lambda *_: None)
     with (made.weights_folder(run) / ".lock").open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
         threading.Timer(2, first.close).start()
@@ -289,7 +291,7 @@ def test_what_is_dead_in_a_network_stands_in_log_record_mlflow_and_evaluations(m
         table1=[{"evaluation": "at_snn"}],
     )
     train(made, made.run("static", 0))
-    run, step = made.run("at_snn", 0), training.Trainer.step
+    run, step = made.run("at_snn", 0), trainer.Trainer.step
 
     def silenced(self, *batch):
         step(self, *batch)
@@ -297,7 +299,7 @@ def test_what_is_dead_in_a_network_stands_in_log_record_mlflow_and_evaluations(m
         with torch.no_grad():
             bn.weight.zero_(), bn.bias.fill_(-5)
 
-    monkeypatch.setattr(training.Trainer, "step", silenced)
+    monkeypatch.setattr(trainer.Trainer, "step", silenced)
     train(made, run)
     silent, halted = "blocks.0.mlp.hidden never spikes", "every token halts at the first block"
     entries = [e for e in read(made.run_folder(run) / "record.jsonl") if e["event"] == "epoch"]

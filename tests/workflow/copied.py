@@ -53,7 +53,7 @@ def one_line(run, stage, message):
 
 def ask(folder, expression, scale="tiny"):
     """What an expression on a scale's `campaign` gives, as text."""
-    code = f"from pipeline.campaign import open_campaign; campaign = open_campaign({scale!r}); print({expression})"
+    code = f"from pipeline.command_line import open_campaign; campaign = open_campaign({scale!r}); print({expression})"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from copied import TINY, ask, copy_tree
 
-from pipeline.record import read
+from pipeline.core.record import read
 
 SEEDS = 6
 DECLARATION = TINY.replace("[0, 1]", str(list(range(SEEDS)))).replace("train: 128", "train: 64")

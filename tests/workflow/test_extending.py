@@ -35,7 +35,7 @@ def test_the_method_of_the_guide_joins_the_contract_the_campaign_and_the_table(t
 
 
 def test_the_figure_of_the_guide_is_measured_drawn_and_shown(tree):
-    (tree / "pipeline/figures/firing.py").write_text(fenced("python", "figure"))
+    (tree / "pipeline/reporting/figures/firing.py").write_text(fenced("python", "figure"))
     declaration = tree / "workflow/experiments/tiny.yaml"
     evaluation, figure = fenced("yaml", "figure").splitlines()[1::2]
     content = declaration.read_text().replace("evaluations: {", f"evaluations: {{{evaluation.strip()}, ", 1)

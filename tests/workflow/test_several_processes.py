@@ -10,7 +10,7 @@ import time
 import pytest
 from copied import ask, call, copy_tree, one_line, processes, run_id
 
-from pipeline.record import read
+from pipeline.core.record import read
 
 NEAR = 1e-9  # of a loss in float64: sums over processes have another order
 DECLARATION = """

@@ -10,21 +10,21 @@ from accelerate.state import AcceleratorState
 from reference import random_official_state_dict
 
 from models.convert import from_official_spikformer
-from pipeline import record as records
-from pipeline import tracking
-from pipeline.aggregate import csv, energy
-from pipeline.build import network_for
-from pipeline.campaign import Campaign
-from pipeline.checkpoint import save_weights
-from pipeline.datasets import shapes
-from pipeline.declaration import Experiment
-from pipeline.evaluate import evaluate
-from pipeline.inputs import evaluation_batches
-from pipeline.made import mark_made
-from pipeline.mirror import flatten
-from pipeline.prepared import Prepared, prepare
-from pipeline.readings import readings
-from pipeline.sources import sha256
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.declaration import Experiment
+from pipeline.campaign.freshness import mark_made
+from pipeline.core import record as records
+from pipeline.data.datasets import shapes
+from pipeline.data.evaluation_batches import evaluation_batches
+from pipeline.data.prepared import Prepared, prepare
+from pipeline.data.sources import sha256
+from pipeline.evaluation.build_network import network_for
+from pipeline.evaluation.evaluate_run import evaluate
+from pipeline.mirror import fill
+from pipeline.mirror.mlflow_run import flatten
+from pipeline.reporting.tables.aggregate import csv, energy
+from pipeline.reporting.tables.readings import readings
+from pipeline.training.checkpoint import save_weights
 
 CONTENT = {
     "scale": "halting",
@@ -133,7 +133,7 @@ def write_record(campaign: Campaign, evaluation, before) -> None:
     kinds = {"device": "", "kernels": "", "precision": "float32", "threads": 1, "git": {}, "versions": {}, "data": {}}
     entries = [{"event": "start", "time": 0, "provenance": kinds}]
     for epoch, one in enumerate((before, evaluation)):
-        metrics = tracking.evaluation_entries(campaign, one)[-1]["metrics"]
+        metrics = fill.evaluation_entries(campaign, one)[-1]["metrics"]
         entries.append({"event": "epoch", "time": 1, "epoch": epoch, "metrics": metrics})
         blocks = [[4, 0, 0, 0, 0] if epoch else [2, 1, 0, 0, 1], [0, 4, 0, 0, 0], [0, 0, 0, 0, 4]]
         entries.append({"event": "channel_0", "time": 1, "epoch": epoch, "histogram": {"bin": 0.5, "blocks": blocks}})
@@ -165,7 +165,7 @@ def make() -> Campaign:
     for name in ("at_snn", "at_snn_1d"):
         for evaluation, before in zip(made.named(name), made.named("at_snn_never")):
             write_record(made, evaluation, before)
-    metrics = {e.id: flatten(tracking.evaluation_entries(made, e)[-1]["metrics"]) for e in made.evaluations}
+    metrics = {e.id: flatten(fill.evaluation_entries(made, e)[-1]["metrics"]) for e in made.evaluations}
     records.replace(made.folder / "tables/readings.csv", csv(readings(made, pd.Series(metrics))))
     records.replace(made.folder / "tables/energy.csv", csv(energy(made)))
     mark_made(made, "tables")

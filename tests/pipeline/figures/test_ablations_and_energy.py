@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import figure, shown
-from pipeline.arrays import read_arrays
-from pipeline.declaration import Figure
+from pipeline.campaign.declaration import Figure
+from pipeline.evaluation.arrays import read_arrays
+from pipeline.reporting.drawing import campaign_results, draw_figure
 
 SHARED = {"parts_apart": "at_snn", "halting_readings": "at_snn_printed", "halting_axes": "at_snn_1d"}
 
@@ -34,12 +34,12 @@ def readings(campaign):
 
 def show(campaign, monkeypatch, name, *evaluations):
     monkeypatch.setitem(campaign.experiment.figures, name, Figure(evaluations=evaluations))
-    return figure.draw(campaign, name)
+    return draw_figure.draw(campaign, name)
 
 
 @pytest.mark.parametrize("name", SHARED)
 def test_tokens_are_those_of_the_trace_counted_one_by_one(campaign, name):
-    told = figure.draw(campaign, name)
+    told = draw_figure.draw(campaign, name)
     line = next(line for line in told.get("lines") or told["points"] if line["evaluation"] == SHARED[name])
     of_seeds = [counted(campaign, evaluation) for evaluation in campaign.named(SHARED[name])]
     for key in ("merged", "halted", "computed"):
@@ -48,7 +48,7 @@ def test_tokens_are_those_of_the_trace_counted_one_by_one(campaign, name):
 
 
 def test_parts_are_compared_with_the_control_of_their_own_seed(campaign):
-    told, read = figure.draw(campaign, "parts_apart"), readings(campaign)
+    told, read = draw_figure.draw(campaign, "parts_apart"), readings(campaign)
     line = next(line for line in told["lines"] if line["evaluation"] == "merge_only")
     minus = [read.accuracy["merge_only", seed] - read.accuracy["static_control", seed] for seed in (0, 1)]
     assert line["minus_control"] == pytest.approx(minus) and line["halted"] == pytest.approx(0)
@@ -65,7 +65,7 @@ def test_parts_without_their_control_are_not_drawn(campaign, monkeypatch):
 
 
 def test_readings_are_hollow_where_they_were_not_trained(campaign):
-    told, read = figure.draw(campaign, "halting_readings"), readings(campaign)
+    told, read = draw_figure.draw(campaign, "halting_readings"), readings(campaign)
     points = {point["evaluation"]: point for point in told["points"]}
     assert {name: (p["reading"], p["retrained"]) for name, p in points.items()} == {
         "static_control": (None, True),
@@ -84,16 +84,18 @@ def test_what_is_compared_is_compared_on_the_seeds_that_all_have():
     def named(name, *seeds):
         return [SimpleNamespace(name=name, run=SimpleNamespace(seed=seed)) for seed in seeds]
 
-    kept = shown.common_seeds([*named("control", 0, 1, 2), *named("printed", 2, 0)])
+    kept = campaign_results.common_seeds([*named("control", 0, 1, 2), *named("printed", 2, 0)])
     assert [(e.name, e.run.seed) for e in kept] == [("control", 0), ("control", 2), ("printed", 2), ("printed", 0)]
-    assert len(shown.common_seeds([*named("control", 0), *named("printed", 1)])) == 2, "none in common: all, with their own n"
+    assert len(campaign_results.common_seeds([*named("control", 0), *named("printed", 1)])) == 2, (
+        "none in common: all, with their own n"
+    )
 
 
 def test_where_nothing_halts_the_ablations_say_so(campaign, monkeypatch):
     told = show(campaign, monkeypatch, "halting_readings", "static_control", "at_snn_never")
     assert told["missing"] is None and "Nothing halts before the last block" in told["caption"]
     assert "halts tokens" in show(campaign, monkeypatch, "halting_readings", "static")["missing"]
-    assert "othing halts" not in figure.draw(campaign, "halting_axes")["caption"]
+    assert "othing halts" not in draw_figure.draw(campaign, "halting_axes")["caption"]
 
 
 def test_evaluations_of_one_kind_are_not_mixed_in_halting_axes(campaign, monkeypatch):
@@ -108,7 +110,7 @@ def test_evaluations_of_one_kind_are_not_mixed_in_halting_axes(campaign, monkeyp
 
 
 def test_conventions_are_relative_to_static_of_the_same_network(campaign, monkeypatch):
-    told = figure.draw(campaign, "energy_conventions")
+    told = draw_figure.draw(campaign, "energy_conventions")
     layers, read = pd.read_csv(campaign.folder / "tables/energy.csv"), readings(campaign)
     for seed, evaluation in enumerate(campaign.named("at_snn")):
         found = next(seed for seed in told["seeds"] if seed["evaluation"] == evaluation.id)
@@ -121,10 +123,10 @@ def test_conventions_are_relative_to_static_of_the_same_network(campaign, monkey
 
 
 def test_static_at_fewer_timesteps_is_its_cumulated_energy(campaign, monkeypatch):
-    from pipeline.figures import energy_by_module
+    from pipeline.reporting.figures import energy_by_module
 
     monkeypatch.setattr(energy_by_module, "FEWER", 2)
-    told = figure.draw(campaign, "energy_by_module")
+    told = draw_figure.draw(campaign, "energy_by_module")
     all_readings = pd.read_csv(campaign.folder / "tables/readings.csv", keep_default_na=False)
     two = all_readings[(all_readings.evaluation == "static") & (all_readings.timesteps == 2)]
     bar = next(bar for bar in told["bars"] if bar["title"] == "STATIC (T = 2)")

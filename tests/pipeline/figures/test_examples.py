@@ -4,7 +4,7 @@ from math import exp
 
 import pytest
 
-from pipeline.figures import two_neurons, worked_example
+from pipeline.reporting.figures import two_neurons, worked_example
 
 
 def h(first, count=1):

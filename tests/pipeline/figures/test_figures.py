@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import figure, shown
-from pipeline.arrays import read_arrays
-from pipeline.canvas import pyplot
-from pipeline.claims import claims
-from pipeline.declaration import Figure
-from pipeline.figures import blocks_per_token, merged_and_halted
-from pipeline.prepared import Prepared
+from pipeline.campaign.declaration import Figure
+from pipeline.data.prepared import Prepared
+from pipeline.evaluation.arrays import read_arrays
+from pipeline.reporting.claims.judge import claims
+from pipeline.reporting.drawing import campaign_results, draw_figure
+from pipeline.reporting.drawing.canvas import pyplot
+from pipeline.reporting.figures import blocks_per_token, merged_and_halted
 
 NAMES = [
     "accuracy_over_timesteps", "accuracy_over_tokens", "accuracy_by_block_and_timestep", "block_similarity", "worked_example",
@@ -33,11 +33,11 @@ def arrays(campaign, evaluation):
 def test_this_campaign_declares_every_figure_that_there_is(campaign):
     import pkgutil
 
-    import pipeline.figures
+    import pipeline.reporting.figures
 
     assert (
         set(NAMES)
-        == {module.name for module in pkgutil.iter_modules(pipeline.figures.__path__)}
+        == {module.name for module in pkgutil.iter_modules(pipeline.reporting.figures.__path__)}
         == set(campaign.experiment.figures)
     )
 
@@ -46,7 +46,7 @@ def test_this_campaign_declares_every_figure_that_there_is(campaign):
 def test_a_figure_is_drawn_with_the_same_bytes_every_time(campaign, name):
     drawn, before = [], pyplot().get_fignums()
     for _ in range(2):
-        numbers = figure.draw(campaign, name)
+        numbers = draw_figure.draw(campaign, name)
         assert numbers["missing"] is None and len(numbers["caption"]) > 20 and numbers["scale"] == "halting"
         stem = campaign.folder / "figures" / name
         drawn.append([stem.with_suffix(f".{kind}").read_bytes() for kind in ("svg", "pdf", "json")])
@@ -57,7 +57,7 @@ def test_a_figure_is_drawn_with_the_same_bytes_every_time(campaign, name):
 
 
 def test_merged_and_halted_tokens_are_those_of_the_trace_counted_one_by_one(campaign):
-    told = figure.draw(campaign, "merged_and_halted")
+    told = draw_figure.draw(campaign, "merged_and_halted")
     for seed, evaluation in zip(told["seeds"], campaign.named("at_snn"), strict=True):
         kept, count = arrays(campaign, evaluation), Counter()
         for l in (1, 2, 3):
@@ -75,10 +75,12 @@ def test_merged_and_halted_tokens_are_those_of_the_trace_counted_one_by_one(camp
 
 
 def test_tokens_over_training_are_the_records(campaign):
-    told = figure.draw(campaign, "tokens_over_training")
+    told = draw_figure.draw(campaign, "tokens_over_training")
     for name, row in zip(("at_snn", "at_snn_1d"), told["networks"], strict=True):
         for epoch, evaluation in enumerate(("at_snn_never", name)):
-            found = [shown.metrics_of(campaign, e, "tokens_by_block")["tokens_by_block"] for e in campaign.named(evaluation)]
+            found = [
+                campaign_results.metrics_of(campaign, e, "tokens_by_block")["tokens_by_block"] for e in campaign.named(evaluation)
+            ]
             assert row["tokens_by_block"]["mean"][epoch] == pytest.approx(np.mean(found, axis=0))
         assert row["spiking_by_block"]["mean"] == [[0.5, 1, 1], [0, 1, 1]]
         assert row["strong_by_block"]["mean"] == [[0.25, 0, 1], [0, 0, 1]]
@@ -87,7 +89,7 @@ def test_tokens_over_training_are_the_records(campaign):
 
 
 def test_easy_and_hard_are_the_tenths_of_the_images_that_are_classified_right(campaign):
-    told = figure.draw(campaign, "easy_and_hard")
+    told = draw_figure.draw(campaign, "easy_and_hard")
     for seed, evaluation in zip(told["seeds"], campaign.named("at_snn"), strict=True):
         kept = arrays(campaign, evaluation)
         right = kept["logits"].mean(axis=0).argmax(-1) == kept["labels"]
@@ -99,7 +101,7 @@ def test_easy_and_hard_are_the_tenths_of_the_images_that_are_classified_right(ca
 
 
 def test_two_minus_one_dimension_is_taken_seed_by_seed(campaign):
-    told = figure.draw(campaign, "halting_axes")
+    told = draw_figure.draw(campaign, "halting_axes")
     readings = pd.read_csv(campaign.folder / "tables/readings.csv", keep_default_na=False).set_index(
         ["evaluation", "seed", "timesteps"]
     )
@@ -111,7 +113,7 @@ def test_two_minus_one_dimension_is_taken_seed_by_seed(campaign):
 
 
 def test_the_energy_that_is_drawn_is_the_tables(campaign):
-    bars = {bar["title"]: bar for bar in figure.draw(campaign, "energy_by_module")["bars"]}
+    bars = {bar["title"]: bar for bar in draw_figure.draw(campaign, "energy_by_module")["bars"]}
     layers = pd.read_csv(campaign.folder / "tables/energy.csv")
     of = layers[layers.evaluation == "at_snn"].groupby("module").pJ_nonzero.sum() / 2 / 1e6
     assert bars["AT-SNN (γ = 5)"]["uJ"] == pytest.approx(of.to_dict(), rel=1e-6) and of["matching"] > 0
@@ -119,12 +121,12 @@ def test_the_energy_that_is_drawn_is_the_tables(campaign):
     readings = pd.read_csv(campaign.folder / "tables/readings.csv", keep_default_na=False)
     whole = readings[(readings.evaluation == "at_snn") & (readings.timesteps == 3)].energy_nonzero.mean()
     assert bars["AT-SNN (γ = 5)"]["total"] == pytest.approx(whole)
-    kinds = {line["title"]: line["uJ"] for line in figure.draw(campaign, "energy_conventions")["lines"]}
+    kinds = {line["title"]: line["uJ"] for line in draw_figure.draw(campaign, "energy_conventions")["lines"]}
     assert kinds["AT-SNN (γ = 5)"]["nonzero"] == pytest.approx(whole) and whole < kinds["AT-SNN (γ = 5)"]["count"]
 
 
 def test_how_much_earlier_background_halts_is_counted_over_tokens_that_no_merge_took(campaign):
-    told = figure.draw(campaign, "blocks_per_token")
+    told = draw_figure.draw(campaign, "blocks_per_token")
     kept = arrays(campaign, campaign.named("at_snn")[0])
     is_object, is_background = blocks_per_token.classify(Prepared(campaign.data("shapes").folder).split("test").masks)
     sums = {"object": [], "background": []}
@@ -137,7 +139,7 @@ def test_how_much_earlier_background_halts_is_counted_over_tokens_that_no_merge_
 
 def show(campaign, monkeypatch, name, *evaluations):
     monkeypatch.setitem(campaign.experiment.figures, name, Figure(evaluations=evaluations))
-    return figure.draw(campaign, name)
+    return draw_figure.draw(campaign, name)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_figure_without_its_data_says_so_in_all_its_files_and_raises_nothing(c
     assert (campaign.folder / "figures/merged_and_halted.pdf").exists()
     told = show(campaign, monkeypatch, "halting_axes", "at_snn")
     assert "name an evaluation of each" in told["missing"]
-    monkeypatch.setattr(shown, "fates", lambda *_: 1 / 0)
+    monkeypatch.setattr(campaign_results, "fates", lambda *_: 1 / 0)
     assert show(campaign, monkeypatch, "merged_and_halted", "at_snn")["missing"] == "ZeroDivisionError: division by zero"
 
 
@@ -175,18 +177,18 @@ def test_a_file_that_is_gone_is_named(campaign, monkeypatch):
 
 
 def test_the_caption_says_what_was_trained_and_what_only_evaluated(campaign):
-    made = figure.draw(campaign, "halting_readings")["made"]
+    made = draw_figure.draw(campaign, "halting_readings")["made"]
     assert made == (
         "shapes, Spikformer-3-16. Trained as shown: STATIC, retrained; AT-SNN (γ = 5). Same weights, only evaluated otherwise: "
         "AT-SNN (γ = 5) with reading = printed; AT-SNN (γ = 5) with reading = example."
     )
-    assert figure.draw(campaign, "two_neurons")["made"].startswith("Computed from the formulas alone")
-    made = figure.draw(campaign, "masking")["made"]
+    assert draw_figure.draw(campaign, "two_neurons")["made"].startswith("Computed from the formulas alone")
+    made = draw_figure.draw(campaign, "masking")["made"]
     assert made.endswith("Measured on trained weights, nothing retrained: STATIC, first 10 test images.")
 
 
 def test_what_is_dead_in_a_network_stands_below_every_figure_that_shows_it(campaign, monkeypatch):
-    entries = figure.tracking.evaluation_entries
+    entries = draw_figure.fill.evaluation_entries
 
     def one_is_doubtful(campaign, evaluation):
         told = entries(campaign, evaluation)
@@ -194,20 +196,20 @@ def test_what_is_dead_in_a_network_stands_below_every_figure_that_shows_it(campa
             told[-1]["warnings"] = ["blocks.1.mlp.hidden never spikes"]
         return told
 
-    monkeypatch.setattr(figure.tracking, "evaluation_entries", one_is_doubtful)
+    monkeypatch.setattr(draw_figure.fill, "evaluation_entries", one_is_doubtful)
     said = " Doubtful: tet, seed 1: blocks.1.mlp.hidden never spikes."
-    assert figure.draw(campaign, "energy_by_module")["made"].endswith(said)
-    assert "Doubtful" not in figure.draw(campaign, "masking")["made"]
+    assert draw_figure.draw(campaign, "energy_by_module")["made"].endswith(said)
+    assert "Doubtful" not in draw_figure.draw(campaign, "masking")["made"]
 
 
 def test_the_caption_says_at_which_timesteps_weights_were_not_trained(campaign):
-    lines = figure.draw(campaign, "accuracy_over_timesteps")["made"]
+    lines = draw_figure.draw(campaign, "accuracy_over_timesteps")["made"]
     assert "Trained as shown: STATIC; TET; DT-SNN; AT-SNN (γ = 5)." in lines
     assert (
         "evaluated otherwise: STATIC at T = 1, 2; TET at T = 1, 3; DT-SNN at T = 1, 2; DT-SNN with the exit of DT-SNN; " in lines
     )
     assert lines.endswith("AT-SNN (γ = 5) at T = 1, 2; AT-SNN (γ = 5) with the exit of AT-SNN^e.")
-    told = figure.draw(campaign, "energy_by_module")
+    told = draw_figure.draw(campaign, "energy_by_module")
     assert "STATIC; TET; DT-SNN" in told["made"] and told["made"].endswith("otherwise: TET at T = 3.")
     assert [bar["title"] for bar in told["bars"]] == ["STATIC", "TET (T = 2)", "TET (T = 3)", "DT-SNN", "AT-SNN (γ = 5)"]
 
@@ -215,20 +217,23 @@ def test_the_caption_says_at_which_timesteps_weights_were_not_trained(campaign):
 def test_the_caption_says_what_a_probe_changes(campaign):
     (plain,) = {e.name: e for e in campaign.named("masked")}.values()
     trained = plain.run
-    assert figure.origin(plain, [3]) == [(figure.PROBED, "STATIC, first 10 test images")]
+    assert draw_figure.origin(plain, [3]) == [(draw_figure.PROBED, "STATIC, first 10 test images")]
     shorter = replace(plain, timesteps=2, settings={})
-    assert figure.origin(shorter, [2]) == [(figure.PROBED, "STATIC at T = 2 (trained at 3)")]
+    assert draw_figure.origin(shorter, [2]) == [(draw_figure.PROBED, "STATIC at T = 2 (trained at 3)")]
     (mapped,) = {e.name: e for e in campaign.named("map")}.values()
     changed = replace(mapped, options=mapped.options | {"beta": -6.0}, settings={})
-    assert figure.origin(changed, [3]) == [(figure.PROBED, "AT-SNN (γ = 5) with β = -6")]
+    assert draw_figure.origin(changed, [3]) == [(draw_figure.PROBED, "AT-SNN (γ = 5) with β = -6")]
     other = replace(changed, probe=None)
-    assert figure.origin(other, [1, 2, 3]) == [(figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6 at T = 1, 2, 3")]
-    assert figure.origin(other, [3]) == [(figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6")] and trained.method == "static"
+    assert draw_figure.origin(other, [1, 2, 3]) == [(draw_figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6 at T = 1, 2, 3")]
+    assert (
+        draw_figure.origin(other, [3]) == [(draw_figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6")]
+        and trained.method == "static"
+    )
 
 
 def test_what_json_can_not_hold_is_a_fault_of_the_figure_alone(campaign, monkeypatch):
-    monkeypatch.setattr("pipeline.figures.two_neurons.between", lambda cases: np.arange(2))
-    assert figure.draw(campaign, "two_neurons")["missing"].startswith("TypeError")
+    monkeypatch.setattr("pipeline.reporting.figures.two_neurons.between", lambda cases: np.arange(2))
+    assert draw_figure.draw(campaign, "two_neurons")["missing"].startswith("TypeError")
 
 
 @pytest.mark.parametrize("name", ("halting_axes", "halting_readings", "parts_apart", "energy_conventions"))
@@ -241,14 +246,14 @@ def test_an_evaluation_at_other_timesteps_is_shown_at_them(campaign, monkeypatch
 
 
 def test_the_words_about_halting_do_not_appear_where_tokens_halt(campaign):
-    assert "othing halts" not in figure.draw(campaign, "merged_and_halted")["caption"]
+    assert "othing halts" not in draw_figure.draw(campaign, "merged_and_halted")["caption"]
     assert merged_and_halted.MOST_EVALUATIONS == 1
 
 
 def test_the_papers_claims_find_their_numbers_in_the_figures(campaign):
     """All but those that need a ViT or a number of the paper's, which this campaign lacks."""
     for name in NAMES:
-        figure.draw(campaign, name)
+        draw_figure.draw(campaign, name)
     told = claims(campaign).set_index("claim")
     assert set(told[told.n == 0].note) == {"figure block_similarity does not show shapes", "no ViT on shapes"}
     assert set(told[told.n > 0].n) == {2} and len(told) == 29, "all that are said of any data set"
@@ -259,12 +264,14 @@ def test_the_papers_claims_find_their_numbers_in_the_figures(campaign):
 
 @pytest.mark.parametrize("name", ("blocks_per_token", "merged_and_halted_maps", "easy_and_hard"))
 def test_images_that_are_not_to_be_shown_are_in_no_figure(campaign, monkeypatch, name):
-    shows = figure.draw(campaign, name)
+    shows = draw_figure.draw(campaign, name)
     with_images = (campaign.folder / "figures" / f"{name}.svg").read_bytes()
     monkeypatch.setattr(campaign, "experiment", campaign.experiment.model_copy(update={"show_images": False}))
     (evaluation, *_) = campaign.named("at_snn")
-    split = shown.test_images(campaign, evaluation)
-    assert (split.images == shown.HIDDEN).all() and len(split) == 30 and split.labels.any()
-    hides = figure.draw(campaign, name)
-    assert hides["caption"] == shows["caption"] + shown.about_images(campaign) and "Grey stands for" in hides["caption"]
+    split = campaign_results.test_images(campaign, evaluation)
+    assert (split.images == campaign_results.HIDDEN).all() and len(split) == 30 and split.labels.any()
+    hides = draw_figure.draw(campaign, name)
+    assert (
+        hides["caption"] == shows["caption"] + campaign_results.about_images(campaign) and "Grey stands for" in hides["caption"]
+    )
     assert (campaign.folder / "figures" / f"{name}.svg").read_bytes() != with_images

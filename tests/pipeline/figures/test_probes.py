@@ -12,11 +12,18 @@ from reference import random_official_state_dict
 from models.convert import from_official_spikformer
 from models.spikingformer import Spikingformer
 from models.vit import ViT
-from pipeline import shown
-from pipeline.figures import MissingData, accuracy_by_block_and_timestep, block_similarity, gamma_epsilon, halting_onset, masking
-from pipeline.prepared import Split
-from pipeline.randomness import generator
-from pipeline.subject import Subject
+from pipeline.core.randomness import generator
+from pipeline.data.prepared import Split
+from pipeline.evaluation.subject import Subject
+from pipeline.reporting.drawing import campaign_results
+from pipeline.reporting.figures import (
+    MissingData,
+    accuracy_by_block_and_timestep,
+    block_similarity,
+    gamma_epsilon,
+    halting_onset,
+    masking,
+)
 
 IMAGES, T, CLASSES = 24, 3, 5
 
@@ -112,7 +119,7 @@ def test_similarity_of_one_block_is_missing_and_of_no_token_is_a_gap(monkeypatch
     with pytest.raises(MissingData, match="one block"):
         block_similarity.draw(None, [declared("single", 1)])
     told = {"error": [[None, 0.5]], "cosine": [[None, 0.9]], "left_out": [[1.0, 0.0]], "accuracy": 50.0}
-    monkeypatch.setattr(shown, "metrics_of", lambda *_: told)
+    monkeypatch.setattr(campaign_results, "metrics_of", lambda *_: told)
     _, numbers = block_similarity.draw(None, [declared("double", 2)])
     assert numbers["networks"][0]["error"] == {"by_timestep": [[None, 0.5]], "mean": [0.5], "std": None}
 
@@ -171,7 +178,7 @@ def test_the_difference_is_of_draws_in_pairs_and_spread_of_seeds(monkeypatch):
         shift = {"a": 0.0, "b": 2.0}[evaluation.id]
         return {"tam": [[1 + shift, 2 + shift]], "rm": [[0.0, 3.0]], "unmasked": 9.0}
 
-    monkeypatch.setattr(shown, "metrics_of", told)
+    monkeypatch.setattr(campaign_results, "metrics_of", told)
     evaluations = [declared("net", 2, settings={"masked": [8], "draws": 2}) for _ in "ab"]
     evaluations[0].id, evaluations[1].id = "a", "b"
     _, numbers = masking.draw(None, evaluations)

@@ -1,0 +1,238 @@
+"""A declaration made concrete: all its runs and evaluations, where their files are, and what the workflow asks for.
+
+Imports no torch.
+"""
+
+import shlex
+import sys
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.campaign import declaration
+from pipeline.campaign.declaration import Experiment
+from pipeline.campaign.identity import Data, Evaluation, Run, digest
+from pipeline.core.catalogue import discovered, method_options, probe_settings
+from pipeline.core.errors import UserError, nearest
+
+STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
+RESULTS = Path("results")
+FAULTS = RESULTS / "faults.jsonl"  # the log of `make faults`
+FIGURE_KINDS = ("svg", "pdf", "json")  # a figure's files: two pictures, and the numbers that are drawn
+TABLES = (
+    "readings.csv",
+    "table1.csv",
+    "table1.md",
+    "table1.tex",
+    "table1.html",
+    "savings.csv",
+    "energy.csv",
+    "curves.csv",
+    "metrics.json",
+)
+
+
+class Campaign:
+    """All runs and evaluations of one scale, and where their files are."""
+
+    def __init__(self, experiment: Experiment, data: str | None = None, images: dict[str, Data] | None = None):
+        """`images`: data sets by name, where they are known without a look at their source."""
+        self.experiment = experiment
+        self.data_folder = Path(data).expanduser().resolve() if data else None
+        self.folder = RESULTS / experiment.scale
+        self.missing: dict[str, str] = {}  # why, by a run's id: pipeline.partial; a whole campaign lacks none
+        self._data: dict[str, Data] = dict(images or {})
+        self._runs: dict[tuple[str, int], Run] = {}
+
+    # What there is
+
+    def data(self, name: str) -> Data:
+        if name not in self._data:
+            source = discovered("pipeline.data.datasets", name, "dataset").source(self.data_folder)
+            use = self.experiment.datasets[name]
+            self._data[name] = Data(name, source.fingerprint, source.origin, source.official, use.train, use.test)
+        return self._data[name]
+
+    def run(self, label: str, seed: int) -> Run:
+        if (label, seed) not in self._runs:
+            self._runs[label, seed] = self._resolve(label, seed)
+        return self._runs[label, seed]
+
+    def _resolve(self, label: str, seed: int) -> Run:
+        declared = self.experiment.runs[label]
+        dataset, network = (declaration.inherited(self.experiment, label, key) for key in ("dataset", "network"))
+        return Run(
+            label=label,
+            seed=seed,
+            method=declared.method,
+            options=method_options(declared.method, declared.options).model_dump(),
+            data=self.data(dataset),
+            network=self.experiment.networks[network].model_dump()
+            | {"timesteps": declaration.trained_timesteps(self.experiment, label)},
+            recipe=self.experiment.recipes[declared.recipe].model_dump(),
+            threads=self.experiment.threads,
+            precision=self.experiment.precision,
+            parent=self.run(declared.parent, seed) if declared.parent else None,
+        )
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        labels = self.experiment.runs
+        return [self.run(label, seed) for label in labels for seed in declaration.inherited(self.experiment, label, "seeds")]
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        found = []
+        for name, declared in self.experiment.evaluations.items():
+            timesteps = declaration.timesteps_of(self.experiment, declared)
+            for seed in declaration.inherited(self.experiment, declared.run, "seeds"):
+                run = self.run(declared.run, seed)
+                options = method_options(run.method, run.options | declared.options).model_dump()
+                probe = declared.probe
+                settings = probe_settings(probe, declared.settings).model_dump(mode="json") if probe else {}
+                found.append(Evaluation(name, run, timesteps, options, declared.exits, probe, settings))
+        return found
+
+    @cached_property
+    def measured_runs(self) -> list[Run]:
+        """The runs that have evaluations."""
+        named = {evaluation.run.id for evaluation in self.evaluations}
+        return [run for run in self.runs if run.id in named]
+
+    def evaluations_of(self, run: Run) -> list[Evaluation]:
+        return [evaluation for evaluation in self.evaluations if evaluation.run.id == run.id]
+
+    def named(self, evaluation: str) -> list[Evaluation]:
+        """A declared evaluation, once per seed."""
+        return [e for e in self.evaluations if e.name == evaluation]
+
+    def find_run(self, run_id: str) -> Run:
+        return self._find(run_id, self.runs, "run")
+
+    def find_data(self, data_id: str) -> Data:
+        return self._find(data_id, [self.data(name) for name in self.experiment.datasets], "prepared data set")
+
+    def _find(self, wanted: str, known: list, what: str):
+        for candidate in known:
+            if candidate.id == wanted:
+                return candidate
+        raise UserError(
+            f"{what} {wanted!r} is not in scale {self.experiment.scale!r} as it is declared: {nearest(wanted, (c.id for c in known))}"
+        )
+
+    # Where it is
+
+    def run_folder(self, run: Run) -> Path:
+        return self.folder / "runs" / run.id
+
+    def weights_folder(self, run: Run) -> Path:
+        return self.folder / "weights" / run.id
+
+    def weights_file(self, run: Run) -> Path:
+        return self.weights_folder(run) / "final.safetensors"
+
+    def training_files(self, run: Run) -> list[Path]:
+        """What a complete training leaves."""
+        return [
+            *(self.run_folder(run) / name for name in ("done.json", "record.jsonl", "declaration.yaml")),
+            self.weights_file(run),
+        ]
+
+    def measured_set(self, run: Run) -> str:
+        """The name of a run's evaluations together: other ones, another name. They share a process and its files."""
+        return f"{run.id}-{digest([evaluation.id for evaluation in self.evaluations_of(run)])}"
+
+    def results_file(self, run: Run) -> Path:
+        return self.folder / "evals" / f"{self.measured_set(run)}.json"
+
+    def arrays_file(self, run: Run) -> Path:
+        return self.folder / "arrays" / f"{self.measured_set(run)}.npz"
+
+    def made_from(self, product: str) -> Path:
+        """The file that says from which runs and evaluations a product was made: others, another name."""
+        return self.folder / "made" / f"{product}-{self.set_digest}.json"
+
+    @cached_property
+    def set_digest(self) -> str:
+        experiment = self.experiment.model_dump(mode="json", include={"scale", "about", "table1", "figures", "show_images"})
+        return digest([experiment, [run.id for run in self.runs], [evaluation.id for evaluation in self.evaluations]])
+
+    # What the workflow asks for
+
+    def targets(self) -> list[str]:
+        files = [path for run in self.runs for path in self.training_files(run)]
+        files += [place(run) for run in self.measured_runs for place in (self.results_file, self.arrays_file)]
+        files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "claims", "report")]
+        files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in FIGURE_KINDS]
+        files += [self.folder / "tables" / "claims.csv", self.folder / "report.html"]
+        return [*self.prepared(), *map(str, files), *self.tables()]
+
+    def tables(self) -> list[str]:
+        return [str(self.folder / "tables" / name) for name in TABLES]
+
+    @property
+    def links(self) -> Path:
+        """Our ids and MLflow's, which are others in each store."""
+        return self.folder / "links.csv"
+
+    def prepared(self) -> list[str]:
+        """Every data set of the declaration, ready for training."""
+        return [str(self.data(name).folder / "meta.json") for name in self.experiment.datasets]
+
+    def prerequisites(self, run_id: str) -> list[str]:
+        """The files a training starts from."""
+        run = self.find_run(run_id)
+        parent = [str(self.weights_file(run.parent))] if run.parent else []
+        return [*parent, *data_for(run, self.training_files(run))]
+
+    def evaluation_inputs(self, measured_set: str) -> list[str]:
+        """The files that a run's evaluations start from."""
+        run = self.find_measured(measured_set)
+        return [str(self.weights_file(run)), *data_for(run, [self.results_file(run), self.arrays_file(run)])]
+
+    def find_measured(self, measured_set: str) -> Run:
+        """The run whose evaluations have this name together."""
+        sets = {self.measured_set(run): run for run in self.measured_runs}
+        if measured_set not in sets:
+            raise UserError(
+                f"evaluations {measured_set!r} are not in scale {self.experiment.scale!r} as it is declared: {nearest(measured_set, sets)}"
+            )
+        return sets[measured_set]
+
+    def inputs_of(self, product: str) -> list[str]:
+        """What tables, claims, report or a figure are made from."""
+        known = {"tables": self.measured, "claims": self.products, "report": self.shown}
+        return known[product]() if product in known else self.figure_inputs(product)
+
+    def figure_inputs(self, figure: str) -> list[str]:
+        """The tables, and the data, results and arrays of the evaluations that a figure shows; nothing, if it shows none."""
+        runs = {e.run.id: e.run for name in self.experiment.figures[figure].evaluations for e in self.named(name)}
+        files = [place(run) for run in runs.values() for place in (self.results_file, self.arrays_file)]
+        data = dict.fromkeys(run.data.folder / "meta.json" for run in runs.values())
+        return [str(path) for path in (self.made_from("tables"), *data, *files)] if files else []
+
+    def measured(self) -> list[str]:
+        """Everything a table is made from."""
+        records = [self.run_folder(run) / name for run in self.runs for name in ("record.jsonl", "done.json")]
+        return [str(path) for path in (*records, *map(self.results_file, self.measured_runs))]
+
+    def products(self) -> list[str]:
+        """What claims are judged on: tables and figures."""
+        return [str(self.made_from(product)) for product in ("tables", *self.experiment.figures)]
+
+    def shown(self) -> list[str]:
+        """What the report shows."""
+        asked_for = (self.folder / "bench" / "index.html", FAULTS)  # speed and faults, where they were measured
+        return [*self.products(), str(self.made_from("claims")), *(str(path) for path in asked_for if path.exists())]
+
+    @property
+    def stage(self) -> dict[str, str]:
+        """How a rule calls each stage: with the interpreter that runs the workflow."""
+        data = ["--data", str(self.data_folder)] if self.data_folder else []
+        common = ["--scale", self.experiment.scale, *data]
+        return {name: shlex.join([sys.executable, "-m", f"pipeline.{name}", *common]) for name in STAGES}
+
+
+def data_for(run: Run, outputs: list[Path]) -> list[str]:
+    """A run's prepared data; none where they are missing and nothing is left to make from them: preparing them would make it anew."""
+    data = run.data.folder / "meta.json"
+    return [str(data)] if data.exists() or not all(path.exists() for path in outputs) else []

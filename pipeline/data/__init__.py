@@ -1,0 +1,1 @@
+"""Images, from an archive to a batch."""

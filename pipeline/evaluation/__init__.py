@@ -1,0 +1,1 @@
+"""One network, one pass over images: what it gets right and what it costs."""

@@ -1,0 +1,188 @@
+"""Energy per image of any network of the suite, over a whole split: multiply-accumulates (MAC) and accumulates (AC), counted
+where they happen, in one pass. 4.6 pJ and 0.9 pJ each: 45 nm, Horowitz 2014, ISSCC.
+
+Dimensions: T timesteps, N images, B batch, K tokens, D channels of a token, H heads.
+
+The first convolution and the head are MACs. Every other layer costs 0.9 pJ x rate x operations, where rate is the share of
+its inputs that are not zero: an input that is sends nothing. Only tokens that are live count: merged and halted ones cost
+nothing. Operations: of a linear layer inputs x outputs; of a 3x3 convolution 9 x Cin x Cout x height x width, where padding
+counts as operations; of attention K D D/H for k^T v, at the rate of k, and K D D/H for q (k^T v), at the rate of q. A network
+without spikes (ViT) is all MACs: there q k^T and its product with v are K K D operations each.
+
+The literature charges layers differently whose inputs are counts of spikes rather than spikes, hence CONVENTIONS:
+
+nonzero: as above, whatever the inputs. A count is one accumulate.
+count: the mean input stands for the rate, so an input of 3 is three accumulates. Tokens merged by sums then save nothing in
+    the layers that read them.
+mac: those layers (q, k, v and the hidden layer of Spikformer's MLP) are charged a MAC for every operation, zero inputs
+    included: what SpikingJelly 2.0's `op_counter.MACCounter` counts for inputs that are not all 0 or 1. It looks at numbers,
+    and calls them spikes where no count happens to pass 1; here the layer decides. All else as in `nonzero`.
+
+Matching is what merging itself costs, in each block that merges: (A x B + A + B) x D MACs, products and squared norms, in every
+convention: both factors are counts, or real numbers. As Algorithm 1 has it, A are the live even tokens at t = 1 and the live
+sources, found there, from then on; B are the live odd ones. With `partner` fixed nothing is compared after t = 1.
+
+Not counted: norms (batch norm is folded into weights), biases, softmax and other activations, membrane updates, residual
+additions, pooling, means over tokens, adding merged tokens, ranking, Eq. 3's sigmoid and Eq. 8's weighting.
+
+Reading: the image is repeated T times, so the first convolution is charged at every timestep. Spikformer's published formula
+has it once: its row stands apart, divide it by T. The head is charged at every timestep too, since each has its logits.
+Reading: k^T v goes at the rate of k, q (k^T v) at the rate of q: what is multiplied with is read whether it is zero or not.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.evaluation.energy_layers import COUNTS, MODULES, NUMBERS, Drive, Tap, taps_of
+from pipeline.reporting.tables.readings import CONVENTIONS, PJ_PER_UJ
+
+MAC_PJ, AC_PJ = 4.6, 0.9  # pJ per operation, 32 bits, 45 nm: Horowitz 2014, ISSCC
+
+
+@dataclass(frozen=True)
+class Energy:
+    """layers: one row per layer, in network order, every list of each timestep alone. `operations`, `live_tokens` (for a
+    convolution: positions) and `pJ`, by convention, are means per image; `rate` and `count` are means over all live inputs.
+    images: float32 [conventions, modules, T, N], pJ of each image in each timestep alone.
+    """
+
+    layers: list[dict]
+    images: np.ndarray
+
+
+@torch.no_grad()
+def measure_energy(
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    device,
+    dtype: torch.dtype = torch.float32,
+    arithmetic: Callable = nullcontext,
+) -> Energy:
+    """Run a network in evaluation mode over batches of images and labels, as `pipeline.evaluation.measure.measure` does.
+
+    AT-SNN runs masked, not packed: what is not live is 0 there and counts for nothing. Raises ValueError for a network with
+    layers that are not known here.
+    """
+    account, was_training = Account(taps_of(network)), network.training
+    network.eval()
+    try:
+        with account.listening(network):
+            for images, _ in batches:
+                with arithmetic():
+                    network(images.to(device, dtype))
+                account.close()
+    finally:
+        network.train(was_training)
+    return account.energy()
+
+
+def summary(energy: Energy) -> dict:
+    """uJ per image after each timestep, [T] cumulated: by convention, and of the `modules` in `nonzero`."""
+    mean = energy.images.mean(axis=-1, dtype=np.float64) / PJ_PER_UJ
+    told = {name: values.tolist() for name, values in zip(CONVENTIONS, mean.sum(axis=1).cumsum(axis=1))}
+    return told | {"modules": dict(zip(MODULES, mean[0].cumsum(axis=1).tolist()))}
+
+
+def at_stop(energy: Energy, stop: np.ndarray) -> dict[str, float]:
+    """uJ per image, by convention, where image i stops after timestep stop[i], counted from 1: stop [N]."""
+    executed = np.arange(1, energy.images.shape[2] + 1)[:, None] <= stop
+    spent = energy.images.sum(axis=1, dtype=np.float64) * executed
+    return dict(zip(CONVENTIONS, (spent.sum(axis=1).mean(axis=1) / PJ_PER_UJ).tolist()))
+
+
+def picojoule(inputs: str, told: Drive) -> np.ndarray:
+    """float64 [conventions, T, B]."""
+    dense = MAC_PJ * told.operations
+    if inputs == NUMBERS:
+        return np.stack([dense] * len(CONVENTIONS))
+    fan_out = np.divide(told.operations, told.inputs, out=np.zeros_like(dense), where=told.inputs > 0)
+    nonzero, count = AC_PJ * told.nonzero * fan_out, AC_PJ * told.total * fan_out
+    return np.stack([nonzero, count, dense if inputs == COUNTS else nonzero])
+
+
+@dataclass
+class Account:
+    """Adds up what taps read, batch by batch."""
+
+    taps: list[Tap]
+    heard: dict[Tap, Drive] = field(default_factory=dict)  # of the batch that is running
+    live: dict[nn.Module, Tensor | None] = field(default_factory=dict)  # what blocks were last called with
+    sums: dict[Tap, list[np.ndarray]] = field(default_factory=dict)  # over images: the parts of Drive [T], pJ [conventions, T]
+    images: list[np.ndarray] = field(default_factory=list)
+
+    @contextmanager
+    def listening(self, network: nn.Module) -> Iterator[None]:
+        """While open, every call of a tapped layer is read; afterwards the network is as it was."""
+        with ExitStack() as undo:
+            matching = [tap for tap in self.taps if tap.module == "matching"]
+            for block in {tap.within: None for tap in self.taps if tap.within}:
+                handle = block.register_forward_pre_hook(self.remember_live, with_kwargs=True)
+                undo.callback(handle.remove)
+            for layer in {tap.layer: None for tap in self.taps if tap.module != "matching"}:
+                handle = layer.register_forward_hook(self.reader(layer), with_kwargs=True)
+                undo.callback(handle.remove)
+            if matching:
+                merge = network.merge
+
+                def heard_merge(tokens, number, past):
+                    tap, merged = next(tap for tap in matching if tap.block == number), merge(tokens, number, past)
+                    self.heard[tap] = tap.read({"tokens": tokens, "left": merged.position}, None)
+                    return merged
+
+                network.merge = heard_merge  # a method: it has no hooks
+                undo.callback(delattr, network, "merge")
+            yield
+
+    def remember_live(self, block: nn.Module, args: tuple, kwargs: dict) -> None:
+        self.live[block] = inspect.signature(block.forward).bind(*args, **kwargs).arguments.get("live")
+
+    def reader(self, layer: nn.Module) -> Callable:
+        signature, taps = inspect.signature(layer.forward), [tap for tap in self.taps if tap.layer is layer]
+        within = taps[0].within
+
+        def hook(_, args: tuple, kwargs: dict, output: Tensor) -> None:
+            given = signature.bind(*args, **kwargs).arguments
+            if within:
+                given |= {"live": self.live.get(within)}
+            for tap in taps:
+                assert tap not in self.heard, f"{tap.module} {tap.block} {tap.name} ran twice in a pass"
+                self.heard[tap] = tap.read(given, output)
+
+        return hook
+
+    def close(self) -> None:
+        """A batch is over: its drives become sums and the energy of its images."""
+        silent = [
+            f"{tap.module} {tap.block} {tap.name}" for tap in self.taps if tap not in self.heard and tap.module != "matching"
+        ]
+        if silent:
+            raise ValueError(f"these layers never ran, so something else did their work: {', '.join(silent)}")
+        spent = None
+        for tap, told in self.heard.items():
+            energy = picojoule(tap.inputs, told)
+            spent = np.zeros((len(CONVENTIONS), len(MODULES), *energy.shape[1:])) if spent is None else spent
+            spent[:, MODULES.index(tap.module)] += energy
+            parts = [part.sum(axis=-1) for part in (told.tokens, told.inputs, told.nonzero, told.total, told.operations, energy)]
+            before = self.sums.get(tap, [0.0] * len(parts))
+            self.sums[tap] = [old + new for old, new in zip(before, parts)]
+        self.images.append(spent.astype(np.float32))
+        self.heard = {}
+
+    def energy(self) -> Energy:
+        images = np.concatenate(self.images, axis=-1)
+        return Energy([row(tap, self.sums[tap], images.shape[-1]) for tap in self.taps if tap in self.sums], images)
+
+
+def row(tap: Tap, sums: list[np.ndarray], images: int) -> dict:
+    tokens, inputs, nonzero, total, operations, energy = sums
+    told = {"module": tap.module, "block": tap.block, "layer": tap.name}
+    told |= {"operations": (operations / images).tolist(), "live_tokens": (tokens / images).tolist()}
+    told |= {"rate": (nonzero / np.maximum(inputs, 1)).tolist(), "count": (total / np.maximum(inputs, 1)).tolist()}
+    return told | {"pJ": dict(zip(CONVENTIONS, (energy / images).tolist()))}

@@ -1,0 +1,57 @@
+"""A run's final weights, ready to be measured: what an evaluation passes over, and what a figure's probe is given."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.campaign.identity import Evaluation
+from pipeline.data.evaluation_batches import evaluation_batches
+from pipeline.data.prepared import Prepared
+from pipeline.evaluation.build_network import backbone_for, load_trained, network_for
+from pipeline.evaluation.measure import Measurement, measure
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`backbone` has the trained weights, in evaluation mode, on `device` in `dtype`; `arithmetic` makes the context that
+    chooses the precision of products.
+    """
+
+    evaluation: Evaluation
+    backbone: nn.Module
+    data: Prepared
+    device: torch.device
+    dtype: torch.dtype
+    arithmetic: Callable
+
+    @classmethod
+    def open(cls, campaign, evaluation: Evaluation, data: Prepared, accelerator) -> "Subject":
+        backbone = backbone_for(evaluation.run, evaluation.timesteps)
+        load_trained(campaign, evaluation.run, backbone)
+        dtype = torch.float64 if evaluation.run.precision == "float64" else torch.float32
+        backbone.to(accelerator.device, dtype).eval()
+        return cls(evaluation, backbone, data, accelerator.device, dtype, accelerator.autocast)
+
+    def network(self, **changes) -> nn.Module:
+        """The backbone as the evaluation's method runs it, with some of its options changed."""
+        return network_for(self.evaluation.run.method, self.evaluation.options | changes, self.backbone).eval()
+
+    def batches(self, split: str = "test", images: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The split's batches in order, normalised images [B, 3, S, S] and labels [B]; its first `images` where they are given."""
+        left = float("inf") if images is None else images
+        for batch, labels in evaluation_batches(self.data, split):
+            if left <= 0:
+                return
+            count = min(len(labels), left)
+            yield batch[:count], labels[:count]
+            left -= count
+
+    @property
+    def place(self) -> dict:
+        """Where and how a pass over the batches computes."""
+        return {"device": self.device, "dtype": self.dtype, "arithmetic": self.arithmetic}
+
+    def measure(self, network: nn.Module, split: str = "test", images: int | None = None) -> Measurement:
+        return measure(network, self.batches(split, images), **self.place)

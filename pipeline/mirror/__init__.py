@@ -1,0 +1,1 @@
+"""MLflow: each run and evaluation mirrored from its record, filled in where a server was away, compared, served."""

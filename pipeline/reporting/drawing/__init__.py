@@ -1,0 +1,1 @@
+"""What figures are drawn with: one style, shared panels, and what a campaign has measured."""

@@ -1,0 +1,110 @@
+"""What all figures are drawn on: one style, colours that all eyes tell apart, and files with the same bytes every time."""
+
+import io
+from pathlib import Path
+
+from pipeline.core.record import replace
+
+# Okabe and Ito's, but their yellow, which is too pale for a line, and a grey
+BLACK, GREY, ORANGE, SKY = "#000000", "#7F7F7F", "#E69F00", "#56B4E9"
+GREEN, BLUE, RED, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+METHODS = {  # one method has one colour and one marker in every figure
+    "static": (BLACK, "o"),
+    "static_control": (GREY, "s"),
+    "tet": (ORANGE, "^"),
+    "dt_snn": (SKY, "v"),
+    "seenn_i": (PURPLE, "v"),
+    "at_snn": (BLUE, "D"),
+    "at_snn_e": (BLUE, "P"),
+    "merge_only": (GREEN, "<"),
+    "halt_only": (RED, ">"),
+    "a_vit": (RED, "h"),
+}
+MODULES = {"sps": GREY, "ssa": BLUE, "mlp": SKY, "head": BLACK, "matching": RED}  # parts of a network
+MERGED, HALTED, COMPUTED = PURPLE, BLUE, "#FFFFFF"  # what became of a token
+HEAT = "cividis"  # for maps: even steps of lightness, the same to colour-blind eyes
+STYLE = {
+    "svg.hashsalt": "at-snn",  # the same ids every time
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.markersize": 5,
+    "image.interpolation": "nearest",
+}
+
+
+def pyplot():
+    """matplotlib.pyplot without a screen, in the figures' style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    plt.rcParams.update(STYLE)
+    return plt
+
+
+def panels(rows: int = 1, columns: int = 1, *, width: float | None = None, height: float | None = None, **options):
+    """A figure and its axes [rows, columns]; sizes in inches, 3.6 x 3 a panel where nothing is said."""
+    size = (width or max(4.8, 3.6 * columns), height or 3.0 * rows + 0.2)
+    return pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+
+
+def look(method: str) -> dict:
+    """Colour and marker of a method; one without an entry gets those of its name."""
+    colour, marker = METHODS.get(method) or (COLOURS[sum(map(ord, method)) % len(COLOURS)], "X")
+    return {"color": colour, "marker": marker}
+
+
+def darker(colour: str, times: int) -> str:
+    """The colour of a method's further networks: nearer to black each time."""
+    return "#" + "".join(f"{int(int(colour[i : i + 2], 16) * 0.5**times):02x}" for i in (1, 3, 5))
+
+
+def block_colour(block: int, depth: int) -> tuple:
+    """Of a block, counted from 0: from dark to light over the network."""
+    return pyplot().get_cmap(HEAT)(0.05 + 0.85 * block / max(1, depth - 1))
+
+
+def raised(title: str) -> str:
+    """A method's name with its superscript, as matplotlib writes one."""
+    return title.replace("^e", "$^e$")
+
+
+def three_digits(value: float) -> str:
+    """0.360, 11.6, 361."""
+    return f"{value:#.3g}".rstrip(".")
+
+
+def energy_unit(most: float) -> tuple[str, float]:
+    """The unit in which up to `most` uJ are written, and how many uJ it is."""
+    return ("mJ", 1000.0) if most >= 100 else ("µJ", 1.0)
+
+
+def notice(axis, text: str) -> None:
+    """Words in the place of what an axis can't show, not taken for mathematics."""
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, text.replace("$", r"\$"), ha="center", va="center", wrap=True, fontsize=9, transform=axis.transAxes)
+
+
+def svg(figure) -> bytes:
+    """The figure as an SVG, the same bytes whenever the same is drawn."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def save(figure, stem: Path) -> None:
+    """<stem>.svg and <stem>.pdf, the same bytes whenever the same is drawn; the figure is closed."""
+    replace(stem.with_suffix(".svg"), svg(figure))
+    printed = io.BytesIO()
+    figure.savefig(printed, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    replace(stem.with_suffix(".pdf"), printed.getvalue())
+    pyplot().close(figure)

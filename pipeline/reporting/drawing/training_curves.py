@@ -1,0 +1,62 @@
+"""The picture of all trainings that the report shows: loss, held-out accuracy and tokens over epochs."""
+
+import pandas as pd
+
+import baselines
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Run
+from pipeline.core.catalogue import method, method_options
+from pipeline.reporting.drawing import campaign_results, canvas
+
+COLUMNS = {
+    "train_loss": "training loss",
+    "heldout_accuracy": "held-out accuracy (%)",
+    "average_tokens": "tokens computed (share)",
+}
+STROKES = ("-", "--", ":", "-.")  # of one method's runs with different options, in their order
+MOST_MARKED = 12  # epochs up to which each one has a marker
+
+
+def draw(campaign: Campaign, curves: pd.DataFrame) -> bytes:
+    """A row per data set and network, a line per seed, a colour per method: an SVG, the same bytes for the same curves."""
+    rows = campaign_results.grouped(
+        campaign.runs, lambda run: f"{campaign_results.data_title(run.data.name)}, {run.architecture}"
+    )
+    figure, axes = canvas.panels(len(rows), len(COLUMNS), width=11.5, height=2.7 * len(rows))
+    for row, (title, runs) in zip(axes, rows.items()):
+        labels = list(dict.fromkeys(run.label for run in runs))
+        for label in labels:
+            same = [run for run in runs if run.label == label]
+            lines(row, same, stroke(labels, label, runs), curves)
+        row[0].set_title(title, loc="left", fontweight="bold")
+        row[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    drawn = canvas.svg(figure)
+    canvas.pyplot().close(figure)
+    return drawn
+
+
+def stroke(labels: list[str], label: str, runs: list[Run]) -> str:
+    """Which of its method's runs this is, as a kind of line."""
+    methods = {run.label: run.method for run in runs}
+    alike = [other for other in labels if methods[other] == methods[label]]
+    return STROKES[alike.index(label) % len(STROKES)]
+
+
+def lines(row, runs: list[Run], kind: str, curves: pd.DataFrame) -> None:
+    """One declared run in a row of panels: a thin line per seed; all have the same look, the first has the name."""
+    first = runs[0]
+    title = baselines.label(method(first.method).TITLE, method_options(first.method, first.options))
+    for axis, (key, name) in zip(row, COLUMNS.items()):
+        for run in runs:
+            points = curves[curves.run == run.id].dropna(subset=key)
+            look = canvas.look(run.method) | ({} if len(points) <= MOST_MARKED else {"marker": ""})
+            label = title if run is first else None
+            axis.plot(begin(run, curves) + points.epoch, points[key], ls=kind, lw=1.4, ms=3.5, alpha=0.8, label=label, **look)
+        axis.set(xlabel="epoch, its parent's included", ylabel=name)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    row[-1].set_ylim(0, 1.05)
+
+
+def begin(run: Run, curves: pd.DataFrame) -> int:
+    """The epochs that a run's weights had when it began: those of its parent."""
+    return 0 if run.parent is None else begin(run.parent, curves) + int(curves[curves.run == run.parent.id].epoch.max())

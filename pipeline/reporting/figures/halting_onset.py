@@ -1,0 +1,134 @@
+"""Does halting start at all: what channel 0 holds, and how many tokens halt, at which cost, as beta is raised.
+
+Dimensions: L blocks, V values of channel 0.
+"""
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Evaluation
+from pipeline.core.catalogue import method_options
+from pipeline.reporting.drawing import campaign_results, canvas
+from pipeline.reporting.figures import ProbeSettings
+
+TITLE = "Does halting start: channel 0, and tokens halted over β"
+DEFINITION = (
+    "A trained network, its weights as they are, all 64 tokens. Left: the values of channel 0 of the tokens after each block, which the "
+    "halting score is made of (Eq. 3), where nothing halts; shaded, from the least count on whose score alone reaches 1 - ε with "
+    "the paper's α = 5 and β = -10, so that a token halts at once. Middle: share of the tokens that halted in an earlier block, mean over "
+    "blocks, timesteps and images, at other β, scores summed over blocks and timesteps (2D) or over blocks (1D). Right: accuracy "
+    "there. Dotted: the paper's β; dashed: nothing halts."
+)
+MOST_EVALUATIONS = None
+AXES = {"2d": ("2D", canvas.BLUE, "D"), "1d": ("1D", canvas.ORANGE, "s")}
+NEVER = -200.0  # a beta at which no score is ever above 1e-70
+METHOD = "halt_only"
+KEYS = ("accuracy", "halted")
+SMALLEST_SHOWN = 1e-6  # share of the tokens
+
+
+class Settings(ProbeSettings):
+    """The betas that are tried."""
+
+    betas: tuple[float, ...] = Field(default=(-10, -8, -6, -5, -4, -3, -2, -1), min_length=1)
+
+
+def passes(settings: Settings) -> int:
+    """One in which nothing halts, and one for each beta and axis."""
+    return 1 + len(AXES) * len(settings.betas)
+
+
+def measure(subject, settings: Settings) -> dict:
+    """channel_0: share of the tokens by value [L, V]; accuracy in percent and share halted by axes, over betas; `plain`: of none."""
+    plain = run(subject, settings, beta=NEVER)
+    counts = plain.channel_0[:, ::2] + np.pad(plain.channel_0[:, 1::2], ((0, 0), (0, 1)))  # bins of half a count to whole ones
+    told: dict = {"channel_0": (counts / counts.sum(1, keepdims=True)).tolist(), "plain": plain.summary()["accuracy"]}
+    for axes in AXES:
+        summaries = [run(subject, settings, beta=beta, axes=axes).summary() for beta in settings.betas]
+        told |= {f"accuracy_{axes}": [one["accuracy"] for one in summaries]}
+        told |= {f"halted_{axes}": [float(np.mean(one["halted_by_block"])) for one in summaries]}
+    return told
+
+
+def run(subject, settings: Settings, **options):
+    """The backbone with halting, whatever method it was trained with."""
+    from pipeline.evaluation.build_network import network_for
+
+    network = network_for(METHOD, method_options(METHOD, options).model_dump(), subject.backbone)
+    return subject.measure(network.eval(), images=settings.images)
+
+
+def draw(campaign: Campaign, evaluations: list[Evaluation]):
+    """A row of panels per evaluation, means over its seeds."""
+    keys = ("channel_0", "plain", *(f"{key}_{axes}" for key in KEYS for axes in AXES))
+    rows, seeds = [], []
+    for name, own in campaign_results.by_name(evaluations).items():
+        mine = [campaign_results.metrics_of(campaign, e, *keys) for e in own]
+        about = {"evaluation": name, "dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
+        about |= {
+            "trained": campaign_results.title(own[0].run.method, own[0].run.options),
+            "betas": list(own[0].settings["betas"]),
+        }
+        rows.append(about | {key: campaign_results.spread([m[key] for m in mine]) for key in keys})
+        seeds += [{"evaluation": e.id, "run": e.run.id} | m for e, m in zip(own, mine)]
+    return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
+
+
+def paper_options():
+    return method_options(METHOD, {})
+
+
+def at_once() -> int:
+    """The least count whose score alone reaches 1 - epsilon with the paper's options (Eq. 3)."""
+    paper = paper_options()
+    return next(x for x in range(100) if 1 / (1 + np.exp(-paper.alpha * x - paper.beta)) >= 1 - paper.epsilon)
+
+
+def caption(row: dict) -> str:
+    channel, paper = np.array(row["channel_0"]["mean"]), paper_options().beta
+    said = f"{label(row)}, n = {row['n']}: channel 0 is 0 in {100 * channel[:, 0].mean():.1f} % of the tokens, "
+    said += f"at least {at_once()} in {percent(channel[:, at_once() :].sum(1).mean())} % (mean over blocks)"
+    if paper in row["betas"]:
+        place = row["betas"].index(paper)
+        halted = [f"{name}: {percent(row[f'halted_{axes}']['mean'][place])} %" for axes, (name, *_) in AXES.items()]
+        said += f"; at the paper's β halted {', '.join(halted)}"
+    return f"{said}."
+
+
+def percent(share: float) -> str:
+    return "0" if share == 0 else f"{100 * share:.3g}" if share >= 1e-4 else "< 0.01"
+
+
+def label(row: dict) -> str:
+    return f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}, {row['trained']}"
+
+
+def paint(rows: list[dict]):
+    figure, axes = canvas.panels(len(rows), 3, width=11.0)
+    for (left, middle, right), row in zip(axes, rows):
+        channel = np.array(row["channel_0"]["mean"])
+        values = np.arange(channel.shape[1])
+        for block, shares in enumerate(channel):
+            tint = canvas.block_colour(block, len(channel))
+            seen = np.where(shares > SMALLEST_SHOWN, 100 * shares, np.nan)
+            left.plot(values, seen, marker="o", ms=4, lw=1.2, color=tint, label=f"block {block + 1}")
+        left.axvspan(at_once() - 0.5, values[-1] + 0.5, color=canvas.RED, alpha=0.08, lw=0)
+        left.set(xlabel="channel 0 of a token (spikes)", ylabel="tokens (%)", yscale="log", xticks=values)
+        left.set_title(label(row), loc="left", fontsize=9, fontweight="bold")
+        left.legend()
+        for kind, (name, colour, marker) in AXES.items():
+            look = {"color": colour, "marker": marker, "capsize": 2, "label": name}
+            halted, accuracy = row[f"halted_{kind}"], row[f"accuracy_{kind}"]
+            middle.errorbar(row["betas"], 100 * np.array(halted["mean"]), scaled(halted["std"], 100), **look)
+            right.errorbar(row["betas"], accuracy["mean"], accuracy["std"], **look)
+        right.axhline(row["plain"]["mean"], color=canvas.GREY, ls="--", lw=1)
+        for axis, name in ((middle, "tokens halted (%)"), (right, "accuracy (%)")):
+            axis.axvline(paper_options().beta, color=canvas.GREY, ls=":", lw=1.2)
+            axis.set(xlabel="β of Eq. 3", ylabel=name, ylim=(0, None))
+        middle.legend()
+    return figure
+
+
+def scaled(values: list[float] | None, factor: float) -> np.ndarray | None:
+    return None if values is None else factor * np.array(values)

@@ -1,0 +1,140 @@
+"""Temporally-aware against random masking (Fig. 10c): the paper's reason to take the same tokens away at every timestep.
+
+Dimensions: T timesteps, B batch, K tokens, D channels, M numbers of masked tokens.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Evaluation
+from pipeline.core.randomness import generator
+from pipeline.reporting.drawing import campaign_results, canvas
+from pipeline.reporting.figures import ProbeSettings
+
+TITLE = "Temporally-aware against random masking (Fig. 10c)"
+DEFINITION = (
+    "A network as it was trained; m of the 64 tokens of each image are masked after patch splitting and in all blocks: they are 0, "
+    "receive no current and emit nothing. Random masking (RM) draws their positions anew at each timestep, temporally-aware masking "
+    "(TAM) keeps those that RM has at t = 1; fewer masked tokens are among the more. Reading: the head takes the mean over all 64 "
+    "tokens, masked ones as zeros."
+)
+MOST_EVALUATIONS = None
+KINDS = {"tam": ("temporally-aware", canvas.BLUE, "o"), "rm": ("random", canvas.ORANGE, "s")}
+
+
+class Settings(ProbeSettings):
+    """masked: how many tokens; draws: of positions."""
+
+    masked: tuple[Annotated[int, Field(gt=0, lt=64)], ...] = Field(default=(8, 16, 24, 32, 40, 48, 56), min_length=1)
+    draws: int = Field(default=5, ge=5)
+
+
+def passes(settings: Settings) -> int:
+    """Unmasked, and every kind, number and draw; all through the blocks, whose tokens patch splitting makes once."""
+    return 1 + len(KINDS) * len(settings.masked) * settings.draws
+
+
+def measure(subject, settings: Settings) -> dict:
+    """Accuracy in percent: `unmasked`, and of each kind of masking [M, draws]."""
+    import torch
+
+    right = {kind: np.zeros((len(settings.masked), settings.draws)) for kind in KINDS}
+    unmasked, seen = 0, 0
+    for images, labels in subject.batches(images=settings.images):
+        with subject.arithmetic():
+            u = subject.backbone.embed(images.to(subject.device, subject.dtype))
+        unmasked += hits(subject, u, None, labels)
+        for draw in range(settings.draws):
+            ranks = torch.from_numpy(rank(subject.evaluation.run.seed, draw, seen, u.shape[:3])).to(u.device)
+            for place, count in enumerate(settings.masked):
+                right["rm"][place, draw] += hits(subject, u, ranks >= count, labels)
+                right["tam"][place, draw] += hits(subject, u, (ranks[:1] >= count).expand_as(ranks), labels)
+        seen += len(labels)
+    accuracy = {kind: (found / seen * 100).tolist() for kind, found in right.items()}
+    return {"images": seen, "unmasked": unmasked / seen * 100} | accuracy
+
+
+def rank(seed: int, draw: int, first: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Where each token stands in the order of masking, int64 [T, B, K]: a function of the run's seed, the draw, the image and t.
+
+    `first`: the number of the batch's first image. The first m in order are masked.
+    """
+    found = np.empty(shape, np.int64)
+    for t, b in np.ndindex(shape[:2]):
+        found[t, b] = generator(seed, "masking", draw, first + b, t + 1).permutation(shape[2])
+    return found
+
+
+def hits(subject, u, live, labels) -> int:
+    """How many images are classified right from tokens u [T, B, K, D], where those that are not live are masked."""
+    if live is not None:
+        u = u * live[..., None]
+    with subject.arithmetic():
+        for block in subject.backbone.blocks:
+            u = block(u, live)
+        logits = subject.backbone.classify(u.mean(dim=2))
+    return int((logits.double().mean(0).argmax(-1).cpu() == labels).sum())
+
+
+def draw(campaign: Campaign, evaluations: list[Evaluation]):
+    """A row per network: the difference over the tokens masked, and both accuracies."""
+    rows, seeds = [], []
+    for own in campaign_results.by_name(evaluations).values():
+        mine = [told(campaign, e) for e in own]
+        about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
+        rows.append(about | {"draws": own[0].settings["draws"], "masked": own[0].settings["masked"]} | summary(mine))
+        seeds += mine
+    return paint(rows, seeds), {"caption": caption(rows), "networks": rows, "seeds": seeds}
+
+
+def told(campaign: Campaign, evaluation: Evaluation) -> dict:
+    """One seed: accuracies by draw, and TAM - RM in each draw and on average."""
+    found = campaign_results.metrics_of(campaign, evaluation, *KINDS, "unmasked")
+    by_draw = np.array(found["tam"]) - np.array(found["rm"])
+    difference = {"difference": by_draw.mean(1).tolist(), "difference_by_draw": by_draw.tolist()}
+    about = {"evaluation": evaluation.id, "run": evaluation.run.id, "name": evaluation.name}
+    return about | {"masked": evaluation.settings["masked"]} | difference | {k: found[k] for k in (*KINDS, "unmasked")}
+
+
+def summary(seeds: list[dict]) -> dict:
+    """Mean and sample standard deviation (None of one seed) over seeds, of each seed's mean over draws."""
+    values = {kind: np.mean([seed[kind] for seed in seeds], axis=2) for kind in KINDS}
+    values |= {key: np.array([seed[key] for seed in seeds]) for key in ("difference", "unmasked")}
+    return {"name": seeds[0]["name"]} | {key: campaign_results.spread(value) for key, value in values.items()}
+
+
+def caption(rows: list[dict]) -> str:
+    said = []
+    for row in rows:
+        mean = row["difference"]["mean"]
+        ends = f"{mean[0]:+.2f} points at m = {row['masked'][0]}, {mean[-1]:+.2f} at m = {row['masked'][-1]}"
+        said.append(
+            f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}: TAM - RM is {ends} (n = {row['n']} seeds, {row['draws']} draws each)."
+        )
+    spread = "the standard deviation over seeds of each seed's mean over draws"
+    return " ".join(said) + f" Lines: means, with {spread}; dots: each draw of each seed."
+
+
+def paint(rows: list[dict], seeds: list[dict]):
+    figure, axes = canvas.panels(len(rows), 2, width=8.4, gridspec_kw={"width_ratios": (3, 2)})
+    for (left, right), row in zip(axes, rows):
+        m = np.array(row["masked"])
+        left.axhline(0, color=canvas.BLACK, lw=0.8)
+        for seed in (seed for seed in seeds if seed["name"] == row["name"]):
+            left.plot(m, seed["difference_by_draw"], ".", color=canvas.SKY, ms=4)
+        left.errorbar(m, row["difference"]["mean"], row["difference"]["std"], fmt="o-", color=canvas.BLUE, lw=2, capsize=3)
+        left.set(
+            ylabel="accuracy, TAM - RM (points)", title=f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}"
+        )
+        for kind, (name, colour, marker) in KINDS.items():
+            look = {"color": colour, "marker": marker, "capsize": 2, "label": name}
+            right.errorbar(m, row[kind]["mean"], row[kind]["std"], **look)
+        right.axhline(row["unmasked"]["mean"], color=canvas.GREY, ls="--", lw=1, label="nothing masked")
+        right.set(ylabel="accuracy (%)", ylim=(0, None))
+        right.legend(loc="lower left")
+        for axis in (left, right):
+            axis.set(xlabel="tokens masked at each timestep (of 64)", xticks=m)
+    return figure

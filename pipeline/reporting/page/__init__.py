@@ -1,0 +1,1 @@
+"""The report, and the numbers in README.md and RESULTS.md."""

@@ -1,0 +1,220 @@
+"""Stage 7: one self-contained page with tables, figures, curves, declaration and environment.
+
+python -m pipeline.report --scale smoke writes results/smoke/report.html: it asks the network for nothing and needs no script.
+"""
+
+import base64
+import re
+import time
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from pipeline.campaign.campaign import FIGURE_KINDS, Campaign
+from pipeline.campaign.freshness import mark_made
+from pipeline.campaign.identity import Evaluation
+from pipeline.core import record as records
+from pipeline.core.catalogue import discovered
+from pipeline.core.errors import UserError
+from pipeline.mirror import fill
+from pipeline.reporting.drawing import campaign_results, training_curves
+from pipeline.reporting.drawing.canvas import MODULES
+from pipeline.reporting.page import faults
+from pipeline.reporting.tables import render
+from pipeline.reporting.tables.aggregate import epochs_of, evaluation_files
+from pipeline.reporting.tables.readings import CONVENTIONS, PJ_PER_UJ, describe, name_of
+from pipeline.reporting.tables.savings import COLUMNS as SAVED
+from pipeline.reporting.tables.table1 import COLUMNS
+
+# Tables, with columns that they must have
+READ = {"table1": COLUMNS, "savings": SAVED, "energy": ("module", "evaluation"), "curves": ("run", "epoch")}
+WORDS = ("title", "caption", "definition", "made", "missing")  # that a figure has of itself
+SHARES = {"tokens_by_block": "computed", "merged_by_block": "merged away", "halted_by_block": "halted"}
+VERDICTS = {"holds": ("✓", "holds"), "doesn't hold": ("✗", "fails"), "can't tell at this scale": ("?", "open")}
+PX_PER_PT = 4 / 3
+PAPERS_FIGURE = re.compile(r"(?<=\()Fig[^()]*(?=\))")  # at the end of a figure's title
+SIZE = re.compile(r'\b(width|height)="([\d.]+)pt"')  # as matplotlib writes it
+
+
+def report(campaign: Campaign) -> Path:
+    tables = {
+        name: campaign_results.read_table(campaign, name, *columns, empty=name == "savings") for name, columns in READ.items()
+    }
+    runs, evaluations = run_facts(campaign), evaluation_facts(campaign)
+    content = {
+        "experiment": campaign.experiment,
+        "note": render.note(campaign),
+        "table1": Markup(render.html(tables["table1"], evaluation_files(campaign), "")),
+        "gaps": tables["table1"].gap.notna().any(),
+        "savings": tables["savings"].to_dict("records"),
+        "paper_savings": tables["savings"].paper_fewer_tokens.notna().any(),
+        "claims": claim_groups(campaign),
+        "verdicts": VERDICTS,
+        "figures": [figure_facts(campaign, name) for name in campaign.experiment.figures],
+        "curves": picture(training_curves.draw(campaign, tables["curves"])),
+        "blocks": block_rows(evaluations),
+        "evaluations": evaluations,
+        "energy": energy_rows(tables["energy"]),
+        "modules": [name for name in MODULES if name in set(tables["energy"].module)],
+        "runs": runs,
+        "facts": headline(campaign, runs),
+        "faults": faults.tried(),
+        "speed": (campaign.folder / "bench" / "index.html").exists(),
+        "declaration": yaml.safe_dump(
+            campaign.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110
+        ),
+    }
+    path = campaign.folder / "report.html"
+    records.replace(path, render.environment().get_template("report.html.j2").render(content))
+    mark_made(campaign, "report")
+    fill.show_products(campaign)
+    return path
+
+
+def headline(campaign: Campaign, runs: list[dict]) -> dict[str, str]:
+    """What the head of the page tells: how much there is, of what, and what it took."""
+    evaluations, first = campaign.evaluations, runs[0]["made"]
+    seeds = sorted({run.seed for run in campaign.runs})
+    probes = sum(bool(e.probe) for e in evaluations)
+    counts = {made["data"]["title"]: made["data"]["counts"] for made in (r["made"] for r in runs)}
+    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
+    last = max(float(entry["time"]) for e in evaluations for entry in fill.evaluation_entries(campaign, e))
+    return {
+        "Trainings": f"{len(runs)}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}",
+        "Evaluations": str(len(evaluations) - probes) + (f", and {probes} probes" if probes else ""),
+        "Images": "; ".join(f"{name}: {c['train']:,} to train on, {c['test']:,} to test" for name, c in counts.items()),
+        "Device": "; ".join(dict.fromkeys(r["made"]["device"] for r in runs)) + f", {threads}, {first['precision']}",
+        "Training in all": render.duration(sum(r["done"]["seconds"] for r in runs)),
+        "Measured": time.strftime("%-d %B %Y", time.gmtime(last)),
+    }
+
+
+def run_facts(campaign: Campaign) -> list[dict]:
+    """Every training with where it was made, how it ended, and the file of its evaluations."""
+    links, found = evaluation_files(campaign), []
+    for run in campaign.runs:
+        done = records.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds")
+        made = fill.record_of(campaign, run)[0]["provenance"]
+        last = epochs_of(campaign, run)[-1]["metrics"]
+        found.append({"run": run, "done": done, "made": made, "last": last, "results": links.get(run.id)})
+    return found
+
+
+def evaluation_facts(campaign: Campaign) -> list[dict]:
+    """Every evaluation that is no probe, with its names, its numbers and its file."""
+    links = evaluation_files(campaign)
+    return [
+        describe(e)
+        | {"metrics": fill.evaluation_entries(campaign, e)[-1]["metrics"], "file": links[e.run.id]}
+        | {"exits": {name: name_of(name, e)["title"] for name in e.exits}}
+        for e in campaign.evaluations
+        if not e.probe
+    ]
+
+
+def block_rows(evaluations: list[dict]) -> list[dict]:
+    """What became of tokens in each block, where not all are computed: a row per evaluation, means over its seeds."""
+    rows = []
+    for name in dict.fromkeys(e["evaluation"] for e in evaluations):
+        seeds = [e for e in evaluations if e["evaluation"] == name]
+        if min(e["metrics"]["average_tokens"] for e in seeds) < 1:
+            shares = {title: pd.DataFrame(e["metrics"][key] for e in seeds).mean().tolist() for key, title in SHARES.items()}
+            rows.append(seeds[0] | {"seeds": seeds, "shares": shares})
+    return rows
+
+
+def energy_rows(layers: pd.DataFrame) -> list[dict]:
+    """uJ per image of each evaluation, mean over its seeds: of each module, and in all by each convention."""
+    rows = []
+    for name, own in layers.groupby("evaluation", sort=False):
+        by_seed = own.groupby("seed")[[f"pJ_{kind}" for kind in CONVENTIONS]].sum() / PJ_PER_UJ
+        first = own.iloc[0].to_dict() | {"dataset_title": campaign_results.data_title(own.dataset.iloc[0])}
+        first |= {f"{kind}_mean": by_seed[f"pJ_{kind}"].mean() for kind in CONVENTIONS}
+        first |= {f"{kind}_std": by_seed[f"pJ_{kind}"].std() for kind in CONVENTIONS}
+        modules = own.groupby("module").pJ_nonzero.sum() / PJ_PER_UJ / len(by_seed)
+        rows.append(first | {"evaluation": name, "n": len(by_seed), "modules": modules.to_dict()})
+    for row in rows:
+        row["share"] = row["nonzero_mean"] / max(r["nonzero_mean"] for r in rows if r["dataset"] == row["dataset"])
+    return rows
+
+
+def claim_groups(campaign: Campaign) -> list[list[dict]]:
+    """The lines of tables/claims.csv, those of one claim together; nothing where there is no such table."""
+    path = campaign.folder / "tables" / "claims.csv"
+    if not path.exists():
+        return []
+    columns = ("claim", "verdict", "value", "spread", "unit", "stated", "evidence")
+    lines = campaign_results.read_table(campaign, "claims", *columns, keep_default_na=False, dtype=str).to_dict("records")
+    for line in lines:
+        line["here"], line["paper"] = (
+            amount(line["value"], line["spread"], line["unit"]),
+            amount(line["stated"], "", line["unit"]),
+        )
+        line["link"], line["shown"] = evidence_of(campaign, line["evidence"])
+    return [[line for line in lines if line["claim"] == name] for name in dict.fromkeys(line["claim"] for line in lines)]
+
+
+def amount(value: str, spread: str, unit: str) -> str:
+    """A number of the table as readers see it; words stay as they are."""
+    told = [short(part) for part in (value, spread) if part]
+    return f"{' ± '.join(told)} {unit}".strip() if told else ""
+
+
+def short(value: str) -> str:
+    try:
+        return f"{float(value):.3g}".replace("-", "−")
+    except ValueError:
+        return value
+
+
+def evidence_of(campaign: Campaign, evidence: str) -> tuple[str, str]:
+    """Where a claim's evidence is, and its name: a figure of the page, a file of the campaign, or words without a link."""
+    if evidence in campaign.experiment.figures:
+        title = discovered("pipeline.reporting.figures", evidence, "figure").TITLE
+        return f"#figure-{evidence}", PAPERS_FIGURE.findall(title)[-1] if PAPERS_FIGURE.search(title) else title
+    places = (evidence, f"tables/{evidence}")
+    return next((place for place in places if evidence and (campaign.folder / place).is_file()), ""), Path(evidence).name
+
+
+def figure_facts(campaign: Campaign, name: str) -> dict:
+    """A figure's place on the page: the picture and what is said of it, or why there is none."""
+    stem = campaign.folder / "figures" / name
+    module = discovered("pipeline.reporting.figures", name, "figure")
+    facts = {"name": name, "title": module.TITLE, "definition": module.DEFINITION, "files": [], "groups": {}}
+    if lacking := [kind for kind in FIGURE_KINDS if not stem.with_suffix(f".{kind}").is_file()]:
+        how = f"run snakemake, which makes them, or python -m pipeline.figure --scale {campaign.experiment.scale} --figure {name}"
+        return facts | {"missing": f"{', '.join(f'{stem}.{kind}' for kind in lacking)} not found: {how}"}
+    try:
+        numbers = records.read_json(stem.with_suffix(".json"), "title", "caption")
+        drawn = picture(stem.with_suffix(".svg").read_bytes())
+        if not all(isinstance(numbers.get(key), str | None) for key in WORDS):
+            raise UserError("its words are no text")
+    except UserError as error:  # a damaged figure is no reason to have no page
+        return facts | {"missing": f"{stem} is damaged ({error}): delete its files, and it is drawn again"}
+    facts |= {key: numbers.get(key) for key in WORDS}
+    facts["files"] = [(kind, f"figures/{name}.{kind}") for kind in ("svg", "pdf", "json")]
+    return facts | {"groups": evaluation_groups(campaign, numbers.get("evaluations")), "picture": drawn}
+
+
+def evaluation_groups(campaign: Campaign, listed) -> dict[str, list[Evaluation]]:
+    """The evaluations that a figure lists, by name; what is none, or not declared any more, is left out."""
+    declared, links = {e.id: e for e in campaign.evaluations}, evaluation_files(campaign)
+    groups: dict[str, list[dict]] = {}
+    for one in listed if isinstance(listed, list) else []:
+        if evaluation := declared.get(one.get("id") if isinstance(one, dict) else None):
+            groups.setdefault(evaluation.name, []).append({"run": evaluation.run, "file": links[evaluation.run.id]})
+    return groups
+
+
+def picture(svg: bytes) -> dict:
+    """An SVG as the page embeds it, with its size in CSS pixels. Raises UserError where it has none."""
+    size = {key: float(x) for key, x in SIZE.findall(svg[:2000].decode(errors="replace").partition("<svg")[2])}
+    if not size.keys() >= {"width", "height"}:
+        raise UserError("the svg is no picture with a size")
+    return {"address": embedded(svg, "svg+xml")} | {key: round(size[key] * PX_PER_PT) for key in ("width", "height")}
+
+
+def embedded(picture: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode()

@@ -1,0 +1,64 @@
+"""Stage 4 while runs are missing: the tables of those that are there, which say what they lack.
+
+python -m pipeline.partial --scale smoke writes results/smoke/partial/, without asking MLflow; Snakemake calls it where a graph ends
+with failures. The tables of a whole campaign are pipeline.aggregate's.
+"""
+
+from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.identity import Run
+from pipeline.core import record as records
+from pipeline.core.errors import UserError
+from pipeline.mirror import fill
+from pipeline.mirror.mlflow_run import flatten
+from pipeline.reporting.tables.aggregate import table_texts, weights_differ
+from pipeline.reporting.tables.readings import readings
+from pipeline.reporting.tables.table1 import table1
+
+
+def partial(campaign: Campaign) -> str:
+    """Write the tables of the evaluations that are there; in words, what is missing and where they are. `campaign` then has
+    those only. Raises UserError where none is.
+    """
+    campaign.missing = {run.id: why for run in campaign.measured_runs if (why := missing(campaign, run))}
+    campaign.evaluations = [e for e in campaign.evaluations if e.run.id not in campaign.missing]
+    if not any(not e.probe for e in campaign.evaluations):
+        raise UserError(
+            f"no evaluation of scale {campaign.experiment.scale} is there: run snakemake, or train and evaluate first"
+        )
+    entries = {e.id: fill.evaluation_entries(campaign, e)[-1] for e in campaign.evaluations}
+    metrics = {name: flatten(entry["metrics"]) for name, entry in entries.items()}
+    read = readings(campaign, metrics, {name: entry["warnings"] for name, entry in entries.items()})
+    table = table1(campaign, read)
+    texts = table_texts(campaign, read, table)
+    texts["table1.md"] += f"\n{lacking(campaign)}\n"
+    for name, text in texts.items():
+        records.replace(campaign.folder / "partial" / name, text)
+    return f"{lacking(campaign)}\nThe table of the others: {campaign.folder / 'partial' / 'table1.md'}"
+
+
+def missing(campaign: Campaign, run: Run) -> str:
+    """Why the evaluations of a run are not there, or nothing where they are."""
+    folder = campaign.run_folder(run)
+    if run.parent and (why := missing(campaign, run.parent) if not (folder / "done.json").exists() else ""):
+        return f"its parent {run.parent.id} is: {why}"
+    try:
+        if (folder / "failed.json").exists():
+            return f"it failed: {records.read_json(folder / 'failed.json', 'reason')['reason']}"
+        if not (folder / "done.json").exists():
+            begun = (campaign.weights_folder(run) / "checkpoint.pt").exists()
+            return "its training is not finished" if begun else "it is not trained"
+        fill.record_of(campaign, run)
+        own = campaign.evaluations_of(run)
+        if own and not campaign.results_file(run).exists():
+            return "it is not evaluated"
+        for evaluation in own:
+            fill.evaluation_entries(campaign, evaluation)
+        return weights_differ(campaign, run) if own else ""
+    except UserError as error:
+        return str(error)
+
+
+def lacking(campaign: Campaign) -> str:
+    """What is missing, a line each."""
+    lines = [f"- {name}: {why}" for name, why in campaign.missing.items()]
+    return "\n".join([f"Missing, {len(lines)} of {len(campaign.runs)} runs:", "", *lines])
