@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models import halting, merging
 from models.neuron import wide
-from models.spikformer import BN_ROWS
+from models.spikformer.network import BN_ROWS
 
 HEAD_NORMS = ("tokens", "initial")
 

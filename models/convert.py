@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from models.neuron import wide
-from models.spikformer import Spikformer, SpikingTransformer
-from models.spikingformer import Spikingformer
+from models.spikformer.network import Spikformer, SpikingTransformer
+from models.spikingformer.network import Spikingformer
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

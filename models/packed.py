@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models import native, spikformer, spikingformer
+from models import native
 from models.at_snn import ATSNN, ATSNNOutput, Past, Tokens
 from models.native import fused
 from models.neuron import Membranes, lif, wide
-from models.spikformer import ATTENTION_SCALE, ATTENTION_THRESHOLD, NormLinear, SpikingLinear, attention, normalise
+from models.spikformer import network as spikformer
+from models.spikformer.network import ATTENTION_SCALE, ATTENTION_THRESHOLD, NormLinear, SpikingLinear, attention, normalise
+from models.spikingformer import network as spikingformer
 
 
 class EarlyOutput(NamedTuple):

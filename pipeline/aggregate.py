@@ -8,7 +8,7 @@ import argparse
 
 from pipeline.command_line import common_arguments, open_campaign
 from pipeline.core.errors import run_stage
-from pipeline.reporting.tables import render
+from pipeline.reporting.tables import table1_formats
 from pipeline.reporting.tables.aggregate import aggregate
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     common_arguments(parser)
     options = parser.parse_args()
     campaign = open_campaign(options.scale, options.data)
-    print(render.markdown(aggregate(campaign), render.note(campaign)))
+    print(table1_formats.markdown(aggregate(campaign), table1_formats.note(campaign)))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import argparse
 import os
 from pathlib import Path
 
-from pipeline.campaign.campaign import RESULTS
 from pipeline.core.errors import run_stage
+from pipeline.core.paths import RESULTS
 from pipeline.mirror.server import serve_until_stopped
 
 

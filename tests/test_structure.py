@@ -14,7 +14,7 @@ import yaml
 import baselines
 import pipeline.data.datasets
 import pipeline.reporting.figures
-from pipeline.campaign.read_declaration import ROOT
+from pipeline.core.paths import ROOT
 
 ROOMS = ("models", "baselines", "pipeline", "workflow")
 EXTERNAL_PINS = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", re.M)

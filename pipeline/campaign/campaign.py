@@ -10,12 +10,14 @@ from pathlib import Path
 
 from pipeline.campaign import declaration
 from pipeline.campaign.declaration import Experiment
-from pipeline.campaign.identity import Data, Evaluation, Run, digest
+from pipeline.campaign.identity import Evaluation, Run
 from pipeline.core.catalogue import discovered, method_options, probe_settings
+from pipeline.core.checksums import digest
 from pipeline.core.errors import UserError, nearest
+from pipeline.core.paths import RESULTS
+from pipeline.data.identity import Data
 
 STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
-RESULTS = Path("results")
 FAULTS = RESULTS / "faults.jsonl"  # the log of `make faults`
 FIGURE_KINDS = ("svg", "pdf", "json")  # a figure's files: two pictures, and the numbers that are drawn
 TABLES = (

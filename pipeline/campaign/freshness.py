@@ -4,9 +4,9 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.core import record as records
+from pipeline.core import atomic_files
+from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
-from pipeline.data.sources import sha256
 
 
 def mark_made(campaign: Campaign, product: str) -> None:
@@ -17,7 +17,7 @@ def mark_made(campaign: Campaign, product: str) -> None:
         old.unlink()
     made = {"product": product, "runs": [run.id for run in campaign.runs], "evaluations": [e.id for e in campaign.evaluations]}
     made["inputs"] = {name: sha256(Path(name)) for name in campaign.inputs_of(product) if Path(name).exists()}
-    records.replace_json(path, made)
+    atomic_files.replace_json(path, made)
 
 
 @cache
@@ -33,7 +33,7 @@ def is_settled(campaign: Campaign, product: str) -> bool:
     if not all(is_settled(campaign, others[file]) for file in inputs if file in others):
         return False
     try:
-        known = records.read_json(path, "inputs")["inputs"]
+        known = atomic_files.read_json(path, "inputs")["inputs"]
         newer = [file for file in inputs if file.stat().st_mtime_ns > path.stat().st_mtime_ns]
         return all(known.get(str(file)) == sha256(file) for file in newer)
     except (UserError, AttributeError, OSError):

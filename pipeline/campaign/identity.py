@@ -4,40 +4,14 @@ An id is a label, the seed and 8 hex digits of the digest of every field that ch
 data's fingerprint among them. Another seed is another path, another parent makes other children.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
+
+from pipeline.core.checksums import digest
+from pipeline.data.identity import Data
 
 NUMERICS = 2  # raised by any change of the code that moves a trained number; CHANGELOG says why
-PREPARED = Path("data/prepared")
 BACKBONES = {"spikformer": "Spikformer", "spikingformer": "Spikingformer", "vit": "ViT"}  # classes, in models/<name>.py
-
-
-def digest(content) -> str:
-    """8 hex digits of what the content says, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set as the declaration uses it: where it comes from and how much of it."""
-
-    name: str
-    fingerprint: str  # of the source: two sources with the same one hold the same images
-    origin: str  # in words, for tables
-    official: bool
-    train: int | None
-    test: int | None
-
-    @property
-    def id(self) -> str:
-        return f"{self.name}-{digest([self.fingerprint, self.train, self.test])}"
-
-    @property
-    def folder(self) -> Path:
-        return PREPARED / self.id
 
 
 @dataclass(frozen=True)

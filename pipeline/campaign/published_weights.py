@@ -7,10 +7,10 @@ and can't share a folder with git, hence the second place.
 
 from pathlib import Path
 
-from pipeline.campaign.campaign import RESULTS
+from pipeline.core.atomic_files import read_json, replace
+from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
-from pipeline.core.record import read_json, replace
-from pipeline.data.sources import sha256
+from pipeline.core.paths import RESULTS
 
 FOLDER = "published"
 WEIGHTS = "final.safetensors"

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from pipeline.campaign.check_declaration import check
 from pipeline.campaign.declaration import Dataset, Evaluation, Experiment, Figure, Network, Recipe, Row, Run
 from pipeline.core.errors import UserError, nearest
+from pipeline.core.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "workflow" / "experiments"
 FAULTS = 20  # of a declaration that are told at once
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.data import untrusted_pickles
-from pipeline.data.sources import HELD_OUT, Raw, Source, archive_members, content_of, download, remembered, sha256, unofficial
+from pipeline.data.archives import archive_members, content_of
+from pipeline.data.download import download
+from pipeline.data.fingerprints import remembered
+from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
 
 
 @dataclass(frozen=True)

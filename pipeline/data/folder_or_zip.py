@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.data.sources import content_of, listed, refuse
+from pipeline.data.archives import content_of, refuse
+from pipeline.data.fingerprints import listed
 
 LARGEST = 2**20  # bytes of a file that is read; a damaged or hostile archive may claim any number
 AT_ONCE = 2**25  # bytes of an archive: the list of TinyImageNet's members has half of that

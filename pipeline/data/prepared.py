@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.campaign.identity import Data
+from pipeline.core.atomic_files import beside, read_json
+from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
-from pipeline.core.record import beside, read_json
-from pipeline.data.sources import HELD_OUT, Raw, sha256
+from pipeline.data.identity import Data
+from pipeline.data.sources import HELD_OUT, Raw
 
 
 @dataclass(frozen=True)

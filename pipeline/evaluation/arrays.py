@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core.atomic_files import written
 from pipeline.core.errors import UserError
-from pipeline.core.record import written
 
 
 def save_arrays(path: Path, arrays: dict[str, dict[str, np.ndarray]]) -> None:

@@ -6,10 +6,10 @@ import torch
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import BACKBONES, Run
+from pipeline.core.atomic_files import read_json
 from pipeline.core.catalogue import discovered, method, method_options
 from pipeline.core.randomness import seed_everything
-from pipeline.core.record import read_json
-from pipeline.training.checkpoint import load_weights
+from pipeline.evaluation.weights import load_weights
 
 
 def backbone_for(run: Run, timesteps: int | None = None) -> torch.nn.Module:

@@ -15,7 +15,7 @@ def resolve_precision(declared: str) -> str:
     """`auto` is bf16 where the device multiplies faster in it than in float32, else fp16 with a scaler on a GPU, else float32.
 
     Processors do with AMX, and AMD's with AVX512_BF16. Intel's without AMX have that flag too, and are slower in it
-    (tests/pipeline/test_device.py measures both).
+    (tests/pipeline/evaluation/test_device.py measures both).
     """
     if declared != "auto":
         return declared

@@ -39,8 +39,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
 from pipeline.evaluation.energy_layers import COUNTS, MODULES, NUMBERS, Drive, Tap, taps_of
-from pipeline.reporting.tables.readings import CONVENTIONS, PJ_PER_UJ
 
 MAC_PJ, AC_PJ = 4.6, 0.9  # pJ per operation, 32 bits, 45 nm: Horowitz 2014, ISSCC
 

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import spikformer, spikingformer
 from models.at_snn import ATSNN
-from models.spikformer import NormConv, NormLinear, SpikingTransformer
+from models.spikformer import network as spikformer
+from models.spikformer.network import NormConv, NormLinear, SpikingTransformer
+from models.spikingformer import network as spikingformer
 
 MODULES = ("sps", "ssa", "mlp", "head", "matching")
 SPIKES, COUNTS, NUMBERS = "spikes", "counts", "numbers"  # what a layer's inputs are; with numbers every operation is a MAC
@@ -89,7 +90,7 @@ def spiking_taps(backbone: SpikingTransformer, merging: ATSNN | None) -> list[Ta
 
 def vit_taps(backbone: nn.Module, merging: ATSNN | None) -> list[Tap]:
     """models.vit: no spikes, so every operation is a MAC; `ssa` is its attention, `sps` its patches."""
-    from models.vit import ViT  # with timm, which takes seconds
+    from models.vit.network import ViT  # with timm, which takes seconds
 
     if not isinstance(backbone, ViT):
         raise ValueError(

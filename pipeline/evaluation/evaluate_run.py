@@ -11,9 +11,9 @@ import numpy as np
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
+from pipeline.core.atomic_files import read_json, replace_sealed
 from pipeline.core.catalogue import discovered, probe_settings
 from pipeline.core.errors import UserError
-from pipeline.core.record import read_json, replace_sealed
 from pipeline.evaluation import gpu_locks
 from pipeline.evaluation.arrays import save_arrays
 

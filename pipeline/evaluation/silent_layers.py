@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from models.spikformer import SSA, SpikingConv, SpikingLinear
-from models.spikingformer import Neuron
+from models.spikformer.network import SSA, SpikingConv, SpikingLinear
+from models.spikingformer.network import Neuron
 from pipeline.evaluation.measure import Measurement
 
 

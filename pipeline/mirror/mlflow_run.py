@@ -4,68 +4,15 @@ The record is the truth: losing MLflow never stops or changes a run. The store i
 MLFLOW_TRACKING_URI names a server.
 """
 
-import fcntl
 import os
-import shutil
 import sys
-import tempfile
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
-from pipeline.campaign.campaign import RESULTS
-from pipeline.core.errors import UserError
-from pipeline.core.record import beside
+from pipeline.campaign.recorded import flatten
+from pipeline.mirror.mlflow_store import PARENT_TAG, RUN_TAG, STORE, campaign_run, experiment_of, open_client, runs_of, started_at
 
-STORE = RESULTS / "mlflow.db"
-ARTIFACTS = RESULTS / "mlartifacts"
 RETRY_SECONDS = 300  # after a failure a live mirror waits as long before it tries again
-RUN_TAG = "at_snn.id"  # our id; MLflow's own can't be chosen
 ENDS = {"end": "FINISHED", "failed": "FAILED"}  # MLflow's status after the last event of a record
-PARENT_TAG = "mlflow.parentRunId"  # nests a run under another one in MLflow's pages
-
-
-@contextmanager
-def store_lock():
-    """One process at a time, on this machine: what is found or created must not be created twice."""
-    path = Path(tempfile.gettempdir()) / f"at-snn-store-{os.getuid()}.lock"
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def open_client():
-    """A client of the store, created once if need be: parallel first use would corrupt a sqlite store."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    from mlflow import MlflowClient
-
-    address = os.environ.get("MLFLOW_TRACKING_URI")
-    if address:
-        return MlflowClient(address)
-    with store_lock():
-        if not STORE.exists():
-            create_store()
-    return MlflowClient(f"sqlite:///{STORE.resolve()}")
-
-
-def create_store() -> None:
-    """The sqlite store with its tables, complete or absent: MLflow does not go on with tables of which some are there."""
-    from mlflow import MlflowClient
-
-    STORE.parent.mkdir(parents=True, exist_ok=True)
-    folder = beside(STORE)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    new = folder / f"{time.monotonic_ns()}.db"  # MLflow remembers what it has made, by its name
-    try:
-        MlflowClient(f"sqlite:///{new.resolve()}").search_experiments(max_results=1)  # creates the tables
-        os.replace(new, STORE)
-    finally:
-        shutil.rmtree(folder)
 
 
 class Mirror:
@@ -180,73 +127,3 @@ class Mirror:
             if known.get(key) != value:
                 self.client.set_tag(self.mlflow_run.info.run_id, key, value)
                 known[key] = value
-
-
-def started_at(entries: list[dict]) -> int:
-    """When a record began, in milliseconds since 1970: with our id, what tells its run in MLflow from other attempts."""
-    return int(entries[0]["time"] * 1000)
-
-
-def experiment_of(client, scale: str) -> str:
-    """The id of MLflow's experiment for a scale."""
-    name = f"at-snn/{scale}"
-    found = client.get_experiment_by_name(name)
-    if found:
-        return found.experiment_id
-    own = not os.environ.get("MLFLOW_TRACKING_URI")
-    try:
-        return client.create_experiment(name, (ARTIFACTS.resolve() / scale).as_uri() if own else None)
-    except Exception:  # another process was faster
-        found = client.get_experiment_by_name(name)
-        if not found:
-            raise
-        return found.experiment_id
-
-
-def runs_of(client, experiment: str, our_id: str) -> list:
-    """MLflow's runs with an id of ours, the oldest first, else by MLflow's id."""
-    return client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{our_id}'", order_by=["attributes.start_time ASC"])
-
-
-def campaign_run(client, experiment: str, scale: str) -> str:
-    """MLflow's id of the run under which all runs of a scale stand: the oldest one with its tag, else a new one.
-
-    Machines that begin at once may each create one: what stands under the later ones is moved, and they are deleted.
-    """
-    with store_lock():
-        if not (found := runs_of(client, experiment, scale)):
-            tags = {RUN_TAG: scale, "kind": "campaign", "scale": scale}
-            client.create_run(experiment, tags=tags, run_name=f"campaign {scale}")
-            found = runs_of(client, experiment, scale)
-    first, *doubles = (run.info.run_id for run in found)
-    for double in doubles:
-        while children := client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{double}'"):
-            for child in children:
-                client.set_tag(child.info.run_id, PARENT_TAG, first)
-        client.delete_run(double)
-    return first
-
-
-def flatten(metrics: dict) -> dict[str, float]:
-    """Numbers by name; a list becomes name_1, name_2, ..., one of lists name_1_1, ..., a mapping name.key."""
-    flat = {}
-    for key, value in metrics.items():
-        if isinstance(value, list):
-            flat |= flatten({f"{key}_{i}": x for i, x in enumerate(value, start=1)})
-        elif isinstance(value, dict):
-            flat |= {f"{key}.{name}": x for name, x in flatten(value).items()}
-        elif value is not None:
-            flat[key] = float(value)
-    return flat
-
-
-def unreachable(error: Exception) -> UserError:
-    """What a user can do about a store that failed; nothing is lost, as it is filled from the records."""
-    reason = str(error).splitlines()[0][:120] if str(error) else ""
-    address = os.environ.get("MLFLOW_TRACKING_URI")
-    mend = f"delete {STORE} if it is damaged, it is filled again from the records"
-    if address:
-        mend = "start the server, or unset MLFLOW_TRACKING_URI"
-    elif "locked" in reason:
-        mend = "wait for the other program that uses it, or stop that"
-    return UserError(f"MLflow's store {address or STORE} can't be used ({type(error).__name__}: {reason}): {mend}")

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.read_declaration import ROOT
+from pipeline.core.atomic_files import replace_json
 from pipeline.core.errors import UserError
-from pipeline.core.record import replace_json
+from pipeline.core.paths import ROOT
 from pipeline.planning import roofline
 
 TOLERANCE = 0.20  # of a ratio: it got worse where it lost more

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core import record as records
+from pipeline.core import atomic_files
 from pipeline.planning import roofline
+from pipeline.reporting import html_templates
 from pipeline.reporting.drawing.canvas import COLOURS
-from pipeline.reporting.tables import render
 
 # What each group compares with what; a group is found by the word it begins with
 ABOUT = {
@@ -39,7 +39,7 @@ def write(folder: Path, scale: str, summary: dict, benchmarks: list[dict], worse
     content |= {"waiting": summary["waiting"], "roofline": roofline_rows(benchmarks), "packed": packed_rows(summary, benchmarks)}
     content["groups"] = group_rows(summary, benchmarks)
     path = folder / "index.html"
-    records.replace(path, render.environment().get_template("bench.html.j2").render(**content))
+    atomic_files.replace(path, html_templates.environment().get_template("bench.html.j2").render(**content))
     return path
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.identity import Data, Evaluation, Run
+from pipeline.campaign.identity import Evaluation, Run
+from pipeline.core.atomic_files import read_json
 from pipeline.core.catalogue import discovered, probe_settings
 from pipeline.core.errors import UserError
-from pipeline.core.record import read_json
+from pipeline.data.identity import Data
 from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
 from pipeline.planning.progress import FINISHED, Progress, epochs

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.identity import Data, Evaluation, Run
+from pipeline.campaign.identity import Evaluation, Run
 from pipeline.campaign.published_weights import FOLDER
 from pipeline.core.catalogue import discovered
+from pipeline.data.identity import Data
 from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
 from pipeline.planning.costs import counts

@@ -7,7 +7,8 @@ epoch) is of a kind by the same, but for batch and recipe.
 
 from dataclasses import asdict, dataclass
 
-from pipeline.campaign.identity import Evaluation, Run, digest
+from pipeline.campaign.identity import Evaluation, Run
+from pipeline.core.checksums import digest
 
 PREPARES = ("batch", "mixup", "flip", "rand_augment", "erasing")  # of a recipe
 

@@ -5,9 +5,10 @@ which is named; what was not measured has none, and the totals without it say "a
 """
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.identity import Data, Run
+from pipeline.campaign.identity import Run
 from pipeline.core.errors import UserError
 from pipeline.core.record import read
+from pipeline.data.identity import Data
 from pipeline.planning import kinds
 from pipeline.planning.costs import Cost, cost, counts, speeds
 from pipeline.planning.disk import disk

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
 from pipeline.campaign.published_weights import FOLDER
+from pipeline.core import atomic_files
 from pipeline.core import record as records
 from pipeline.core.errors import UserError
 
@@ -57,7 +58,7 @@ def read(path) -> tuple[list[dict], str]:
 
 def reason(path) -> str:
     try:
-        return str(records.read_json(path, "reason")["reason"])
+        return str(atomic_files.read_json(path, "reason")["reason"])
     except UserError as error:
         return str(error)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.campaign.campaign import Campaign
+from pipeline.core.atomic_files import read_json
 from pipeline.core.errors import UserError
-from pipeline.core.record import read_json
 from pipeline.planning import kinds
 from pipeline.planning.kinds import Device
 from pipeline.planning.progress import Progress

@@ -17,10 +17,13 @@ import pandas as pd
 import yaml
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.identity import NUMERICS, Data, Run, digest
-from pipeline.campaign.read_declaration import ROOT
+from pipeline.campaign.identity import NUMERICS, Run
+from pipeline.core import atomic_files
 from pipeline.core import record as records
+from pipeline.core.checksums import digest
 from pipeline.core.errors import UserError
+from pipeline.core.paths import ROOT
+from pipeline.data.identity import Data
 from pipeline.reporting.drawing import campaign_results
 
 CURVES = ROOT / "baselines" / "reference_curves.csv"
@@ -94,7 +97,7 @@ def keep(campaign: Campaign) -> str:
     others = pd.read_csv(CURVES) if CURVES.exists() else pd.DataFrame(columns=COLUMNS)
     others = others[others.scale != campaign.experiment.scale]
     whole = pd.concat([table for table in (others, made) if len(table)], ignore_index=True)
-    records.replace(CURVES, whole.to_csv(index=False, lineterminator="\n"))
+    atomic_files.replace(CURVES, whole.to_csv(index=False, lineterminator="\n"))
     return f"{CURVES.relative_to(ROOT)}: {made.kind.nunique()} kinds of training of scale {campaign.experiment.scale}"
 
 

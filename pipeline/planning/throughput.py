@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.identity import Data, Evaluation, Run, digest
+from pipeline.campaign.identity import Evaluation, Run
 from pipeline.core import provenance
+from pipeline.core.atomic_files import replace_json
 from pipeline.core.catalogue import discovered
-from pipeline.core.record import replace_json
+from pipeline.core.checksums import digest
+from pipeline.data.identity import Data
 from pipeline.evaluation import gpu_locks
 from pipeline.planning import kinds
 from pipeline.planning.rates import read_file, throughput_file

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
-from pipeline.core import record as records
+from pipeline.core import atomic_files
 from pipeline.core.errors import UserError
 from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
@@ -98,7 +98,7 @@ def passes(campaign: Campaign, run: Run) -> list[Pass]:
     path = campaign.results_file(run)
     if not path.exists():
         return []
-    content = records.read_sealed(path, "device", "precision", "kernels", "evaluations")
+    content = atomic_files.read_sealed(path, "device", "precision", "kernels", "evaluations")
     try:
         return list(passes_in(campaign, run, content))
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:

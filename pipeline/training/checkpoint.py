@@ -8,13 +8,10 @@ from typing import Annotated
 
 import torch
 from pydantic import Field, TypeAdapter
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors
-from torch import Tensor
 
+from pipeline.core.atomic_files import written
 from pipeline.core.errors import UserError
-from pipeline.core.record import check, written
-from pipeline.data.sources import sha256
+from pipeline.core.record import check
 
 
 @dataclass
@@ -113,31 +110,3 @@ def put_back(content: dict, path: Path, run_id: str, model, optimizer, scaler) -
         raise UserError(
             f"checkpoint {path} is of another network or version ({error}): delete it to train this run from the start"
         ) from error
-
-
-def save_weights(path: Path, tensors: dict[str, Tensor], run_id: str) -> None:
-    """All or nothing. Raises OSError where they can't be written."""
-    content = safetensors({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, metadata={"run": run_id})
-    with written(path) as file:
-        file.write(content)
-
-
-def load_weights(path: Path, model: torch.nn.Module, run_id: str, digest: str | None = None) -> None:
-    """Final weights into a backbone. Raises UserError where they belong to another run or network, or have not the sha256."""
-    remedy = "delete it, and its run makes it again"
-    if not path.exists():
-        raise UserError(f"{path} is missing: run {run_id} is not trained yet, train it first")
-    if digest is not None and sha256(path) != digest:
-        raise UserError(f"weights {path} are not those that run {run_id} ended with (another sha256): {remedy}")
-    try:
-        with safe_open(path, "pt") as file:
-            owner = (file.metadata() or {}).get("run")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"weights {path} can't be read ({error}): {remedy}") from error
-    if owner != run_id:
-        raise UserError(f"weights {path} belong to run {owner}, not to {run_id}: {remedy}")
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(f"weights {path} are of another network ({error}): {remedy}") from error

@@ -21,10 +21,10 @@ import yaml
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run, describe
+from pipeline.core.atomic_files import read_json, replace, replace_json
+from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import share_of_batch
-from pipeline.core.record import read_json, replace, replace_json
-from pipeline.data.sources import sha256
 from pipeline.evaluation import gpu_locks
 
 MEMBER = "TORCHELASTIC_RUN_ID"  # torchrun sets it for the processes that it starts
@@ -111,7 +111,7 @@ def to_the_end(campaign: Campaign, run: Run, say):
 
 
 def publish(campaign: Campaign, run: Run, trainer) -> None:
-    from pipeline.training.checkpoint import save_weights
+    from pipeline.evaluation.weights import save_weights
 
     weights, folder = campaign.weights_file(run), campaign.run_folder(run)
     save_weights(weights, trainer.backbone.state_dict(), run.id)

@@ -22,7 +22,7 @@ from pipeline.evaluation import silent_layers
 from pipeline.evaluation.build_network import backbone_for, load_trained, network_for
 from pipeline.evaluation.device import describe_device, open_device
 from pipeline.evaluation.measure import BIN, Measurement, NotFinite, measure
-from pipeline.mirror.fill import run_mirror
+from pipeline.mirror.params_and_tags import run_mirror
 from pipeline.training.checkpoint import restore_checkpoint, save_checkpoint
 from pipeline.training.not_finite import first_not_finite, lost_weights
 from pipeline.training.optimizer_and_schedule import learning_rate_schedule, optimizer_for

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.conftest import EXPERIMENT, SCALE, batch
 
 from pipeline.campaign.declaration import Recipe
-from pipeline.campaign.read_declaration import ROOT
+from pipeline.core.paths import ROOT
 
 RECIPES = {"the paper's recipe": Recipe(), "the scale's recipe": next(iter(EXPERIMENT.recipes.values()))}
 REFERENCE = "import torch"

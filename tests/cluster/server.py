@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.campaign.read_declaration import ROOT
+from pipeline.core.paths import ROOT
 
 
 class Server:

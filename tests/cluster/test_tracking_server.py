@@ -19,9 +19,10 @@ import psycopg2
 import pytest
 from server import Server, children, commands, free_port, runs, wait_for
 
-from pipeline.campaign.read_declaration import ROOT
+from pipeline.campaign import recorded
 from pipeline.core.errors import UserError
-from pipeline.mirror import mlflow_run, postgres
+from pipeline.core.paths import ROOT
+from pipeline.mirror import mlflow_run, mlflow_store, postgres
 from pipeline.mirror import server as tracking_server
 
 JOBS, EPOCHS = 16, 20
@@ -65,7 +66,7 @@ def server(folder):
 @pytest.fixture
 def client(server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    return mlflow_run.open_client()
+    return mlflow_store.open_client()
 
 
 def begin(folder, address, *words):
@@ -81,7 +82,7 @@ def records(folder):
 
 def assert_that_all_is_there_once(server, client, folder):
     """Each record has one run, with its parameters, status, file, and every metric at every step, nested under one campaign."""
-    experiment = mlflow_run.experiment_of(client, "tiny")
+    experiment = mlflow_store.experiment_of(client, "tiny")
     stored = collections.defaultdict(list)
     with contextlib.closing(psycopg2.connect(**server.database())) as connection, connection.cursor() as cursor:
         cursor.execute("select run_uuid, key, step, value, timestamp from metrics")
@@ -91,21 +92,23 @@ def assert_that_all_is_there_once(server, client, folder):
     told = records(folder)
     assert len(told) == JOBS
     for name, entries in told.items():
-        (run,) = [r for r in mlflow_run.runs_of(client, experiment, name) if r.info.start_time == mlflow_run.started_at(entries)]
+        (run,) = [
+            r for r in mlflow_store.runs_of(client, experiment, name) if r.info.start_time == mlflow_store.started_at(entries)
+        ]
         number = name.removeprefix("run-")
         assert run.data.params == {key: str(value) for key, value in (many_trainings.PARAMS | {"seed": number}).items()}
-        assert run.data.tags[mlflow_run.PARENT_TAG] == campaign.info.run_id and len(run.inputs.dataset_inputs) == 1
+        assert run.data.tags[mlflow_store.PARENT_TAG] == campaign.info.run_id and len(run.inputs.dataset_inputs) == 1
         ended = entries[-1]["event"] == "end"
         assert run.info.status == ("FINISHED" if ended else "RUNNING")
         files = [file.path for file in client.list_artifacts(run.info.run_id, "channel_0")]
         assert files == ([f"channel_0/epoch_{EPOCHS}.json"] if ended else [])
-        recorded = [
+        in_record = [
             (key, entry["epoch"], value, int(entry["time"] * 1000))
             for entry in entries
-            for key, value in mlflow_run.flatten(entry.get("metrics", {})).items()
+            for key, value in recorded.flatten(entry.get("metrics", {})).items()
         ]
-        assert len(recorded) == 27 * EPOCHS and sorted(stored[run.info.run_id]) == sorted(recorded), name
-        assert run.data.metrics == {key: value for key, epoch, value, _ in recorded if epoch == EPOCHS}
+        assert len(in_record) == 27 * EPOCHS and sorted(stored[run.info.run_id]) == sorted(in_record), name
+        assert run.data.metrics == {key: value for key, epoch, value, _ in in_record if epoch == EPOCHS}
 
 
 def test_sixteen_trainings_on_machines_of_their_own_that_begin_at_once_are_there_once_under_one_campaign(server, client, folder):
@@ -129,10 +132,12 @@ def test_a_server_that_is_away_in_mid_training_and_comes_back_lacks_nothing_and_
     (place / "back").touch()
     said = running.communicate()[1]
     assert running.returncode == 0 and said.count("MLflow is away") >= JOBS, said
-    experiment = mlflow_run.experiment_of(client, "tiny")
+    experiment = mlflow_store.experiment_of(client, "tiny")
     for name in ends:  # they ended while it was away: what fills it then is the record, as where tables are made
         entries, number = records(place)[name], name.removeprefix("run-")
-        (run,) = [r for r in mlflow_run.runs_of(client, experiment, name) if r.info.start_time == mlflow_run.started_at(entries)]
+        (run,) = [
+            r for r in mlflow_store.runs_of(client, experiment, name) if r.info.start_time == mlflow_store.started_at(entries)
+        ]
         assert len(client.get_metric_history(run.info.run_id, "train_loss")) == halfway
         params = many_trainings.PARAMS | {"seed": number}
         mlflow_run.Mirror("tiny", name, f"a run, seed {number}", params, {"kind": "training"}, many_trainings.DATASET).push(
@@ -142,23 +147,25 @@ def test_a_server_that_is_away_in_mid_training_and_comes_back_lacks_nothing_and_
 
 
 def test_campaigns_that_were_created_twice_become_one(server, client):
-    experiment = mlflow_run.experiment_of(client, "twice")
-    tags = {mlflow_run.RUN_TAG: "twice", "kind": "campaign"}
+    experiment = mlflow_store.experiment_of(client, "twice")
+    tags = {mlflow_store.RUN_TAG: "twice", "kind": "campaign"}
     late, early = (client.create_run(experiment, start, tags, "campaign twice").info.run_id for start in (2000, 1000))
     run = mlflow_run.Mirror("twice", "run-1", "a run", {}, {"kind": "training"}, many_trainings.DATASET)
-    child = client.create_run(experiment, 5000, {mlflow_run.RUN_TAG: "run-2", mlflow_run.PARENT_TAG: late}, "another").info.run_id
+    child = client.create_run(
+        experiment, 5000, {mlflow_store.RUN_TAG: "run-2", mlflow_store.PARENT_TAG: late}, "another"
+    ).info.run_id
     run.push([{"event": "start", "time": 1.0}])
-    assert [r.info.run_id for r in mlflow_run.runs_of(client, experiment, "twice")] == [early]
-    assert client.get_run(child).data.tags[mlflow_run.PARENT_TAG] == early == run.mlflow_run.data.tags[mlflow_run.PARENT_TAG]
+    assert [r.info.run_id for r in mlflow_store.runs_of(client, experiment, "twice")] == [early]
+    assert client.get_run(child).data.tags[mlflow_store.PARENT_TAG] == early == run.mlflow_run.data.tags[mlflow_store.PARENT_TAG]
 
 
 def test_a_run_that_was_created_twice_becomes_one(server, client):
-    experiment = mlflow_run.experiment_of(client, "doubled")
+    experiment = mlflow_store.experiment_of(client, "doubled")
     for _ in range(2):  # a request whose answer was lost is sent again
-        client.create_run(experiment, 1000, {mlflow_run.RUN_TAG: "run-1"}, "a run")
+        client.create_run(experiment, 1000, {mlflow_store.RUN_TAG: "run-1"}, "a run")
     params = {"gamma": 5}
     mlflow_run.Mirror("doubled", "run-1", "a run", params, {}, many_trainings.DATASET).push([{"event": "end", "time": 1.0}])
-    (run,) = mlflow_run.runs_of(client, experiment, "run-1")
+    (run,) = mlflow_store.runs_of(client, experiment, "run-1")
     assert run.info.status == "FINISHED" and run.data.params == {"gamma": "5"}
 
 

@@ -13,17 +13,19 @@ import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markupsafe import Markup
 from small_sets import many
 
 from pipeline.data import cifar, datasets
 from pipeline.data.datasets import tiny_imagenet
+from pipeline.reporting import html_templates
 from pipeline.reporting.drawing import canvas
 from pipeline.reporting.page import report
-from pipeline.reporting.tables import render
+from pipeline.reporting.tables import table1_formats
 from pipeline.reporting.tables.savings import COLUMNS as SAVED
 from pipeline.reporting.tables.table1 import COLUMNS
 
-REPORT = render.environment().get_template("report.html.j2")
+REPORT = html_templates.environment().get_template("report.html.j2")
 PACKAGE = Path(report.__file__).parents[2]
 HOSTILE = """<script>alert(1)</script>" onload="alert(1)' onerror='x><img src=x>&lt;{{ 7 * 7 }}</td></table></style>"""
 SVG = b'<?xml version="1.0"?><svg width="360pt" height="216.5pt"><script>alert(1)</script></svg>'
@@ -57,7 +59,7 @@ def filled(columns, text):
 
 def table1(text):
     row = filled(COLUMNS, text) | {"run_ids": "x-s0-" + "".join(text.split())}
-    return render.html(pd.DataFrame([row]), {row["run_ids"]: text}, text)
+    return table1_formats.html(pd.DataFrame([row]), {row["run_ids"]: text}, text)
 
 
 def page(text):
@@ -78,7 +80,11 @@ def page(text):
     ended = {"done": {"epochs": text, "seconds": 3}, "last": {"images_per_second": 9.0}, "results": text}
     content = dict.fromkeys(("note", "declaration"), text) | {"gaps": True, "paper_savings": True, "speed": True}
     content |= {"experiment": SimpleNamespace(scale=text, about=text), "facts": {text: text}, "modules": [text]}
-    content |= {"table1": render.Markup("<table></table>"), "savings": [filled(SAVED, text)] * 2, "verdicts": report.VERDICTS}
+    content |= {
+        "table1": Markup("<table></table>"),
+        "savings": [filled(SAVED, text)] * 2,
+        "verdicts": report.VERDICTS,
+    }
     content |= {"claims": [[claim | {"n": text, "link": text, "shown": text}]], "curves": report.picture(SVG)}
     content |= {"figures": [figure, figure | {"missing": text}], "evaluations": [measured], "blocks": [cut]}
     content |= {"energy": [shown | joules | {"count_mean": 1.0, "mac_mean": 1.0, "n": 1}] * 2}
@@ -109,17 +115,17 @@ def test_scripts_are_no_part_of_the_page_even_within_a_picture():
 
 def test_every_template_escapes_and_quotes():
     """Whoever adds one: autoescape is on, nothing is taken out of it, and no attribute lacks its quotes."""
-    environment = render.environment()
+    environment = html_templates.environment()
     templates = [name for name in environment.list_templates() if name != "report.css"]
     assert {"report.html.j2", "table1.html.j2", "bench.html.j2"} <= set(templates)
     for name in templates:
-        text = (render.TEMPLATES / name).read_text()
+        text = (html_templates.TEMPLATES / name).read_text()
         assert environment.autoescape(name) and not re.search(
             r"\|\s*safe\b|autoescape|<[a-z]+[^<>]*\s[\w-]+=\{[{%]|\bon\w+=|<script", text
         ), name
-    assert "{" + "{" not in (render.TEMPLATES / "report.css").read_text()
+    assert "{" + "{" not in (html_templates.TEMPLATES / "report.css").read_text()
     unescaped = {path.name: path.read_text().count("Markup(") for path in PACKAGE.rglob("*.py") if "Markup(" in path.read_text()}
-    assert unescaped == {"render.py": 1, "report.py": 1}, "the raised e, and the table that is a page of its own"
+    assert unescaped == {"html_templates.py": 1, "report.py": 1}, "the raised e, and the table that is a page of its own"
 
 
 @many

@@ -22,7 +22,7 @@ from pipeline import aggregate, bench, claims, evaluate, figure, prepare, report
 from pipeline.campaign.read_declaration import EXPERIMENTS, load
 from pipeline.command_line import from_config, open_campaign
 from pipeline.core.errors import UserError, run_stage
-from pipeline.mirror import fill
+from pipeline.mirror import params_and_tags
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = yaml.safe_load((EXPERIMENTS / "smoke.yaml").read_text())
@@ -225,8 +225,8 @@ def test_every_file_of_a_campaign_lies_in_its_folders():
 def test_what_mlflow_is_told_is_made_of_checked_names():
     campaign = open_campaign("smoke")
     start = {"provenance": {"precision": "p", "device": "d", "versions": {}, "git": {"commit": "c"}}}
-    mirrors = [fill.run_mirror(campaign, run, start) for run in campaign.runs]
-    mirrors += [fill.evaluation_mirror(campaign, evaluation) for evaluation in campaign.evaluations]
+    mirrors = [params_and_tags.run_mirror(campaign, run, start) for run in campaign.runs]
+    mirrors += [params_and_tags.evaluation_mirror(campaign, evaluation) for evaluation in campaign.evaluations]
     assert mirrors
     for mirror in mirrors:
         assert re.fullmatch(r"[a-z0-9_-]+", mirror.run_id) and re.fullmatch(r"[a-z0-9_]+", mirror.scale)

@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.campaign.read_declaration import EXPERIMENTS, load
+from pipeline.core import atomic_files
 from pipeline.core import record as records
 from pipeline.core.errors import UserError
+from pipeline.data.archives import archive_members
 from pipeline.data.datasets import cifar10
 from pipeline.data.folder_or_zip import opened
 from pipeline.data.prepared import Prepared
-from pipeline.data.sources import archive_members
-from pipeline.training.checkpoint import Position, load_weights, restore_checkpoint, save_checkpoint, save_weights
+from pipeline.evaluation.weights import load_weights, save_weights
+from pipeline.training.checkpoint import Position, restore_checkpoint, save_checkpoint
 
 EXAMPLES = int(os.environ.get("ATSNN_EXAMPLES", 100))
 many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,10 +101,10 @@ def test_a_record_of_any_lines(tmp_path, lines):
 @given(content=st.binary(max_size=60) | values.map(lambda value: json.dumps(value).encode()))
 def test_a_json_file_of_any_content(tmp_path, content):
     (tmp_path / "done.json").write_bytes(content)
-    assert "delete it" in refused(records.read_json, tmp_path / "done.json", "weights_sha256")
+    assert "delete it" in refused(atomic_files.read_json, tmp_path / "done.json", "weights_sha256")
 
 
-@pytest.mark.parametrize("read", (records.read_json, records.read))
+@pytest.mark.parametrize("read", (atomic_files.read_json, records.read))
 def test_json_that_is_nested_deeper_than_python_reads(tmp_path, read):
     (tmp_path / "done.json").write_text('{"event": "start", "a": ' + "[" * 100_000 + "\n")
     assert "delete" in refused(read, tmp_path / "done.json")
@@ -169,7 +171,7 @@ def test_prepared_data_with_any_damage(tmp_path, place, bit, cut):
 
 
 def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.data.sources.LARGEST", 10_000)
+    monkeypatch.setattr("pipeline.data.archives.LARGEST", 10_000)
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(bytes(20_000)))
     assert "unpacks to more than 10000 bytes" in refused(archive_members, tmp_path / "a.tar.gz", ["x"])
 

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from small_sets import BATCHES, CIFAR, SET, TREE, anew, many, pickled, read_cifar, read_tiny, refused
 
-from pipeline.data import sources
+from pipeline.data import archives
 
 pytestmark = pytest.mark.usefixtures("small")
 words = st.text("abcdefgh.é ", min_size=1, max_size=8)
@@ -107,7 +107,7 @@ def test_tar_members_that_no_set_has(tmp_path, member, message):
 @given(more=st.integers(0, 3_000_000))
 @example(more=0)
 def test_tar_archives_that_unpack_to_much(tmp_path, monkeypatch, more):
-    monkeypatch.setattr(sources, "LARGEST", 2_000_000)
+    monkeypatch.setattr(archives, "LARGEST", 2_000_000)
     said = refused(read_cifar, tarred(tmp_path / "data", [(header("x", tarfile.REGTYPE, size=more), bytes(more))]))
     assert ("unpacks to more than 2000000 bytes" in said) == bool(said)
     assert bool(said) == (len(gzip.decompress((tmp_path / "data" / CIFAR.archive).read_bytes())) > 2_000_000)

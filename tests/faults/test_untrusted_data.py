@@ -137,8 +137,8 @@ def test_what_is_no_file_in_the_place_of_a_batch(tmp_path, name, put):
     (folder / name).unlink()
     PUT[put](folder / name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.data.sources.LARGEST", 2**20)
-        patch.setattr("pipeline.data.sources.content_of.__defaults__", (2**20,))
+        patch.setattr("pipeline.data.archives.LARGEST", 2**20)
+        patch.setattr("pipeline.data.archives.content_of.__defaults__", (2**20,))
         assert refused(read_cifar, folder)
 
 

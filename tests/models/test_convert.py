@@ -13,7 +13,7 @@ def state():
 
 @pytest.fixture
 def spikingformer_state():
-    """Its logits are compared in tests/models/test_spikingformer.py."""
+    """Its logits are compared in tests/models/spikingformer/test_spikingformer.py."""
     return random_official_spikingformer_state_dict(depth=3, width=24, classes=7, seed=1)
 
 

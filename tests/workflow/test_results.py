@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from copied import call, one_line, snakemake
 
-from pipeline.core.record import replace_sealed
+from pipeline.core.atomic_files import replace_sealed
 
 
 def rows_of(tree, name="table1.csv"):

@@ -15,9 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
+from pipeline.data.download import download
+from pipeline.data.fingerprints import remembered
 from pipeline.data.folder_or_zip import Tree, opened
-from pipeline.data.sources import HELD_OUT, Raw, Source, download, remembered, sha256, unofficial
+from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
 
 TITLE = "TinyImageNet"
 CLASS_COUNT = 200

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
-from pipeline.core import record as records
+from pipeline.core import atomic_files
 from pipeline.core.errors import UserError
 from pipeline.reporting.drawing import campaign_results
 from pipeline.reporting.tables.readings import as_in_paper
@@ -110,7 +110,7 @@ class Evidence:
         if figure not in self.campaign.experiment.figures or not path.exists():
             raise Unmeasured(f"figure {figure} is not drawn")
         try:
-            numbers = records.read_json(path)
+            numbers = atomic_files.read_json(path)
         except UserError as error:
             raise Unmeasured(f"the numbers of figure {figure} are damaged: delete {path}, and it is drawn again") from error
         if numbers.get("missing"):

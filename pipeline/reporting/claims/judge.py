@@ -13,9 +13,9 @@ import yaml
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.freshness import mark_made
-from pipeline.campaign.read_declaration import ROOT
-from pipeline.core import record as records
+from pipeline.core import atomic_files
 from pipeline.core.catalogue import discovered
+from pipeline.core.paths import ROOT
 from pipeline.reporting.claims.evidence import Evidence, Undecided, Unmeasured
 from pipeline.reporting.claims.measures import MEASURES
 from pipeline.reporting.tables.readings import doubts
@@ -102,6 +102,6 @@ def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
 def judge_all(campaign: Campaign) -> pd.DataFrame:
     """`claims`, written to tables/claims.csv."""
     table = claims(campaign)
-    records.replace(campaign.folder / "tables" / "claims.csv", table.to_csv(index=False, lineterminator="\n"))
+    atomic_files.replace(campaign.folder / "tables" / "claims.csv", table.to_csv(index=False, lineterminator="\n"))
     mark_made(campaign, "claims")
     return table

@@ -11,7 +11,7 @@ import pandas as pd
 import baselines
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
-from pipeline.core import record as records
+from pipeline.core import atomic_files
 from pipeline.core.catalogue import discovered, method, method_options
 from pipeline.core.errors import UserError
 from pipeline.data.prepared import Prepared, Split
@@ -87,7 +87,7 @@ def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict
     """The numbers that an evaluation or a probe left, those of `wanted` among them."""
     path = campaign.results_file(evaluation.run)
     try:
-        metrics = records.read_sealed(path, "evaluations")["evaluations"][evaluation.name]["metrics"]
+        metrics = atomic_files.read_sealed(path, "evaluations")["evaluations"][evaluation.name]["metrics"]
         return metrics if not wanted else {key: metrics[key] for key in wanted}
     except (UserError, KeyError, TypeError) as error:
         lacks = f"{path} lacks {', '.join(wanted) or 'the numbers'} of {evaluation.name}"

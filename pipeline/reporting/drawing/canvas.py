@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from pipeline.core.record import replace
+from pipeline.core.atomic_files import replace
 
 # Okabe and Ito's, but their yellow, which is too pale for a line, and a grey
 BLACK, GREY, ORANGE, SKY = "#000000", "#7F7F7F", "#E69F00", "#56B4E9"
@@ -76,16 +76,6 @@ def block_colour(block: int, depth: int) -> tuple:
 def raised(title: str) -> str:
     """A method's name with its superscript, as matplotlib writes one."""
     return title.replace("^e", "$^e$")
-
-
-def three_digits(value: float) -> str:
-    """0.360, 11.6, 361."""
-    return f"{value:#.3g}".rstrip(".")
-
-
-def energy_unit(most: float) -> tuple[str, float]:
-    """The unit in which up to `most` uJ are written, and how many uJ it is."""
-    return ("mJ", 1000.0) if most >= 100 else ("µJ", 1.0)
 
 
 def notice(axis, text: str) -> None:

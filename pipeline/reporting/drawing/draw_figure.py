@@ -10,13 +10,13 @@ import sys
 import traceback
 
 import baselines
+from pipeline.campaign import recorded
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.freshness import mark_made
 from pipeline.campaign.identity import Evaluation
+from pipeline.core.atomic_files import replace_json
 from pipeline.core.catalogue import discovered, method
 from pipeline.core.errors import UserError, nearest
-from pipeline.core.record import replace_json
-from pipeline.mirror import fill
 from pipeline.reporting.drawing import campaign_results, canvas
 
 KINDS = TRAINED, NOT_RETRAINED, PROBED = (
@@ -111,7 +111,7 @@ def doubts(campaign: Campaign, evaluations: list[Evaluation]) -> str:
     told = []
     for evaluation in evaluations:
         try:
-            found = fill.evaluation_entries(campaign, evaluation)[-1]["warnings"]
+            found = recorded.evaluation_entries(campaign, evaluation)[-1]["warnings"]
         except UserError:  # it is missing or damaged, and the figure says so where it needs it
             continue
         told += [f"{evaluation.name}, seed {evaluation.run.seed}: {text}" for text in found]

@@ -5,6 +5,7 @@ import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.core import number_formats
 from pipeline.reporting.drawing import campaign_results, canvas
 
 TITLE = "Energy by module (Fig. 8)"
@@ -92,7 +93,7 @@ def signed_percent(ratio: float) -> str:
 
 def paint(axis, title: str, panel: list[dict]) -> None:
     """Stacked bars, with words at their ends."""
-    unit, scale = canvas.energy_unit(max(one["total"] for one in panel))
+    unit, scale = number_formats.energy_unit(max(one["total"] for one in panel))
     whole = next((one for one in reversed(panel) if one["method"] == "static"), None)
     for place, one in enumerate(panel):
         start = 0.0
@@ -104,7 +105,7 @@ def paint(axis, title: str, panel: list[dict]) -> None:
         if one["total_std"] is not None:
             axis.errorbar(start, place, xerr=spread, color="black", capsize=2, lw=1)
         change = "" if whole in (None, one) else f"  {signed_percent(one['total'] / whole['total'])}"
-        axis.text(start + spread, place, f"  {canvas.three_digits(start)}{change}", va="center", fontsize=8)
+        axis.text(start + spread, place, f"  {number_formats.three_digits(start)}{change}", va="center", fontsize=8)
         axis.text(1, place, f"{one['accuracy']:.1f} %", va="center", ha="right", fontsize=8, transform=axis.get_yaxis_transform())
     axis.set(yticks=range(len(panel)), yticklabels=[one["title"] for one in panel], ylim=(len(panel) - 0.4, -0.6))
     axis.set(xlabel=f"energy per image ({unit})", xlim=(0, 1.45 * max(one["total"] for one in panel) / scale))

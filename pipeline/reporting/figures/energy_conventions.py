@@ -5,9 +5,10 @@ import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.core import number_formats
+from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
 from pipeline.reporting.drawing import campaign_results, canvas
 from pipeline.reporting.figures import MissingData
-from pipeline.reporting.tables.readings import CONVENTIONS, PJ_PER_UJ
 
 TITLE = "Energy under three conventions"
 DEFINITION = (
@@ -79,8 +80,8 @@ def paint(axis, title: str, lines: list[dict]) -> None:
 
 def amount(value: float) -> str:
     """uJ with its unit, mJ where it is many."""
-    unit, scale = canvas.energy_unit(value)
-    return f"{canvas.three_digits(value / scale)} {unit}"
+    unit, scale = number_formats.energy_unit(value)
+    return f"{number_formats.three_digits(value / scale)} {unit}"
 
 
 def legend(figure) -> None:

@@ -5,9 +5,9 @@ Dimensions: E epochs, L blocks.
 
 import numpy as np
 
+from pipeline.campaign import recorded
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
-from pipeline.mirror import fill
 from pipeline.reporting.drawing import campaign_results, canvas
 from pipeline.reporting.figures import MissingData
 
@@ -43,7 +43,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
 
 def told(campaign: Campaign, evaluation: Evaluation) -> dict:
     """One seed's record: epochs, tokens of each [E, L], and the shares of them whose channel 0 spikes [2, L]."""
-    entries = fill.record_of(campaign, evaluation.run)
+    entries = recorded.record_of(campaign, evaluation.run)
     epochs = [entry for entry in entries if entry["event"] == "epoch"]
     counted = [entry["histogram"] for entry in entries if entry["event"] == "channel_0"]
     if len(counted) != len(MOMENTS) or any(not isinstance(entry["metrics"].get(key), list) for entry in epochs for key in KINDS):

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.campaign.read_declaration import ROOT
+from pipeline.core import atomic_files, number_formats
 from pipeline.core import record as records
 from pipeline.core.errors import UserError
-from pipeline.reporting.tables import render
+from pipeline.core.paths import ROOT
+from pipeline.reporting.tables import table1_formats
 
 PAGES = ("README.md", "RESULTS.md")
 LINK = re.compile(r'\[([^\]]+)\]\((results/[^)\s]+) "([^"]+)"\)')
@@ -109,21 +110,21 @@ def table(path: str) -> str:
 
 def table1(path: str) -> list[list[str]]:
     """What readers see of Table 1, without the origins and the runs of its rows."""
-    seen = render.cells(pd.read_csv(ROOT / path))
-    return [[render.HEADINGS[key] for key in seen], *(list(row) for row in seen.itertuples(index=False))]
+    seen = table1_formats.cells(pd.read_csv(ROOT / path))
+    return [[table1_formats.HEADINGS[key] for key in seen], *(list(row) for row in seen.itertuples(index=False))]
 
 
 def trainings(path: str) -> list[list[str]]:
     """What each training of a folder of runs took, and on what; its name leads to its record."""
     found = [["training", "epochs", "time", "images/s", "on"]]
     for done in sorted((ROOT / path).glob("*/done.json")):
-        told = records.read_json(done, "epochs", "seconds")
+        told = atomic_files.read_json(done, "epochs", "seconds")
         entries = records.read(done.with_name("record.jsonl"))
         last = [entry for entry in entries if entry["event"] == "epoch"][-1]["metrics"]
         made = entries[0]["provenance"]
         on = f"{made['device']}, {made['threads']} thread{'s' if made['threads'] > 1 else ''}, {made['precision']}"
         name = f"[{done.parent.name}]({path}/{done.parent.name}/record.jsonl)"
-        took = render.duration(told["seconds"])
+        took = number_formats.duration(told["seconds"])
         found.append([name, str(told["epochs"]), took, f"{last['images_per_second']:.0f}", on])
     return found
 
@@ -133,6 +134,6 @@ def fill_pages() -> list[str]:
     lines = []
     for name in PAGES:
         path: Path = ROOT / name
-        records.replace(path, filled(path.read_text()))
+        atomic_files.replace(path, filled(path.read_text()))
         lines.append(f"{name}: {len(LINK.findall(path.read_text()))} links to results")
     return lines

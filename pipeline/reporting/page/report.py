@@ -12,19 +12,23 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from pipeline.campaign import recorded
 from pipeline.campaign.campaign import FIGURE_KINDS, Campaign
 from pipeline.campaign.freshness import mark_made
 from pipeline.campaign.identity import Evaluation
-from pipeline.core import record as records
+from pipeline.campaign.recorded import epochs_of
+from pipeline.core import atomic_files, number_formats
 from pipeline.core.catalogue import discovered
+from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
 from pipeline.core.errors import UserError
 from pipeline.mirror import fill
+from pipeline.reporting import html_templates
 from pipeline.reporting.drawing import campaign_results, training_curves
 from pipeline.reporting.drawing.canvas import MODULES
 from pipeline.reporting.page import faults
-from pipeline.reporting.tables import render
-from pipeline.reporting.tables.aggregate import epochs_of, evaluation_files
-from pipeline.reporting.tables.readings import CONVENTIONS, PJ_PER_UJ, describe, name_of
+from pipeline.reporting.tables import table1_formats
+from pipeline.reporting.tables.aggregate import evaluation_files
+from pipeline.reporting.tables.readings import describe, name_of
 from pipeline.reporting.tables.savings import COLUMNS as SAVED
 from pipeline.reporting.tables.table1 import COLUMNS
 
@@ -45,8 +49,8 @@ def report(campaign: Campaign) -> Path:
     runs, evaluations = run_facts(campaign), evaluation_facts(campaign)
     content = {
         "experiment": campaign.experiment,
-        "note": render.note(campaign),
-        "table1": Markup(render.html(tables["table1"], evaluation_files(campaign), "")),
+        "note": table1_formats.note(campaign),
+        "table1": Markup(table1_formats.html(tables["table1"], evaluation_files(campaign), "")),
         "gaps": tables["table1"].gap.notna().any(),
         "savings": tables["savings"].to_dict("records"),
         "paper_savings": tables["savings"].paper_fewer_tokens.notna().any(),
@@ -67,7 +71,7 @@ def report(campaign: Campaign) -> Path:
         ),
     }
     path = campaign.folder / "report.html"
-    records.replace(path, render.environment().get_template("report.html.j2").render(content))
+    atomic_files.replace(path, html_templates.environment().get_template("report.html.j2").render(content))
     mark_made(campaign, "report")
     fill.show_products(campaign)
     return path
@@ -80,13 +84,13 @@ def headline(campaign: Campaign, runs: list[dict]) -> dict[str, str]:
     probes = sum(bool(e.probe) for e in evaluations)
     counts = {made["data"]["title"]: made["data"]["counts"] for made in (r["made"] for r in runs)}
     threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
-    last = max(float(entry["time"]) for e in evaluations for entry in fill.evaluation_entries(campaign, e))
+    last = max(float(entry["time"]) for e in evaluations for entry in recorded.evaluation_entries(campaign, e))
     return {
         "Trainings": f"{len(runs)}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}",
         "Evaluations": str(len(evaluations) - probes) + (f", and {probes} probes" if probes else ""),
         "Images": "; ".join(f"{name}: {c['train']:,} to train on, {c['test']:,} to test" for name, c in counts.items()),
         "Device": "; ".join(dict.fromkeys(r["made"]["device"] for r in runs)) + f", {threads}, {first['precision']}",
-        "Training in all": render.duration(sum(r["done"]["seconds"] for r in runs)),
+        "Training in all": number_formats.duration(sum(r["done"]["seconds"] for r in runs)),
         "Measured": time.strftime("%-d %B %Y", time.gmtime(last)),
     }
 
@@ -95,8 +99,8 @@ def run_facts(campaign: Campaign) -> list[dict]:
     """Every training with where it was made, how it ended, and the file of its evaluations."""
     links, found = evaluation_files(campaign), []
     for run in campaign.runs:
-        done = records.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds")
-        made = fill.record_of(campaign, run)[0]["provenance"]
+        done = atomic_files.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds")
+        made = recorded.record_of(campaign, run)[0]["provenance"]
         last = epochs_of(campaign, run)[-1]["metrics"]
         found.append({"run": run, "done": done, "made": made, "last": last, "results": links.get(run.id)})
     return found
@@ -107,7 +111,7 @@ def evaluation_facts(campaign: Campaign) -> list[dict]:
     links = evaluation_files(campaign)
     return [
         describe(e)
-        | {"metrics": fill.evaluation_entries(campaign, e)[-1]["metrics"], "file": links[e.run.id]}
+        | {"metrics": recorded.evaluation_entries(campaign, e)[-1]["metrics"], "file": links[e.run.id]}
         | {"exits": {name: name_of(name, e)["title"] for name in e.exits}}
         for e in campaign.evaluations
         if not e.probe
@@ -187,7 +191,7 @@ def figure_facts(campaign: Campaign, name: str) -> dict:
         how = f"run snakemake, which makes them, or python -m pipeline.figure --scale {campaign.experiment.scale} --figure {name}"
         return facts | {"missing": f"{', '.join(f'{stem}.{kind}' for kind in lacking)} not found: {how}"}
     try:
-        numbers = records.read_json(stem.with_suffix(".json"), "title", "caption")
+        numbers = atomic_files.read_json(stem.with_suffix(".json"), "title", "caption")
         drawn = picture(stem.with_suffix(".svg").read_bytes())
         if not all(isinstance(numbers.get(key), str | None) for key in WORDS):
             raise UserError("its words are no text")

@@ -4,13 +4,13 @@ python -m pipeline.partial --scale smoke writes results/smoke/partial/, without 
 with failures. The tables of a whole campaign are pipeline.aggregate's.
 """
 
+from pipeline.campaign import recorded
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
-from pipeline.core import record as records
+from pipeline.campaign.recorded import flatten, weights_differ
+from pipeline.core import atomic_files
 from pipeline.core.errors import UserError
-from pipeline.mirror import fill
-from pipeline.mirror.mlflow_run import flatten
-from pipeline.reporting.tables.aggregate import table_texts, weights_differ
+from pipeline.reporting.tables.aggregate import table_texts
 from pipeline.reporting.tables.readings import readings
 from pipeline.reporting.tables.table1 import table1
 
@@ -25,14 +25,14 @@ def partial(campaign: Campaign) -> str:
         raise UserError(
             f"no evaluation of scale {campaign.experiment.scale} is there: run snakemake, or train and evaluate first"
         )
-    entries = {e.id: fill.evaluation_entries(campaign, e)[-1] for e in campaign.evaluations}
+    entries = {e.id: recorded.evaluation_entries(campaign, e)[-1] for e in campaign.evaluations}
     metrics = {name: flatten(entry["metrics"]) for name, entry in entries.items()}
     read = readings(campaign, metrics, {name: entry["warnings"] for name, entry in entries.items()})
     table = table1(campaign, read)
     texts = table_texts(campaign, read, table)
     texts["table1.md"] += f"\n{lacking(campaign)}\n"
     for name, text in texts.items():
-        records.replace(campaign.folder / "partial" / name, text)
+        atomic_files.replace(campaign.folder / "partial" / name, text)
     return f"{lacking(campaign)}\nThe table of the others: {campaign.folder / 'partial' / 'table1.md'}"
 
 
@@ -43,16 +43,16 @@ def missing(campaign: Campaign, run: Run) -> str:
         return f"its parent {run.parent.id} is: {why}"
     try:
         if (folder / "failed.json").exists():
-            return f"it failed: {records.read_json(folder / 'failed.json', 'reason')['reason']}"
+            return f"it failed: {atomic_files.read_json(folder / 'failed.json', 'reason')['reason']}"
         if not (folder / "done.json").exists():
             begun = (campaign.weights_folder(run) / "checkpoint.pt").exists()
             return "its training is not finished" if begun else "it is not trained"
-        fill.record_of(campaign, run)
+        recorded.record_of(campaign, run)
         own = campaign.evaluations_of(run)
         if own and not campaign.results_file(run).exists():
             return "it is not evaluated"
         for evaluation in own:
-            fill.evaluation_entries(campaign, evaluation)
+            recorded.evaluation_entries(campaign, evaluation)
         return weights_differ(campaign, run) if own else ""
     except UserError as error:
         return str(error)

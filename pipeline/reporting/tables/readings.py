@@ -12,11 +12,10 @@ import baselines
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.declaration import Recipe, Row
 from pipeline.campaign.identity import Evaluation, Run
-from pipeline.core import record as records
+from pipeline.core import atomic_files
 from pipeline.core.catalogue import discovered, method, method_options
+from pipeline.core.energy_units import CONVENTIONS
 
-CONVENTIONS = ("nonzero", "count", "mac")  # of energy: pipeline.evaluation.energy says what each means
-PJ_PER_UJ = 1e6
 DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
 
 
@@ -103,5 +102,5 @@ def best_on_test(campaign: Campaign, evaluation: Evaluation) -> float | None:
     """Accuracy of the epoch that was best on the test set, where the evaluation is of what was trained."""
     if evaluation.options != evaluation.run.options:
         return None
-    done = records.read_json(campaign.run_folder(evaluation.run) / "done.json", "best_on_test")
+    done = atomic_files.read_json(campaign.run_folder(evaluation.run) / "done.json", "best_on_test")
     return done["best_on_test"]["test_accuracy"]

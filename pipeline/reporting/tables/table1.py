@@ -9,8 +9,8 @@ import pandas as pd
 import baselines
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.declaration import Row, inherited
-from pipeline.campaign.read_declaration import ROOT
 from pipeline.core.catalogue import discovered, method, method_options
+from pipeline.core.paths import ROOT
 from pipeline.reporting.tables.readings import doubts, of_row
 
 PAPER = ROOT / "baselines" / "paper_table1.csv"  # Kang et al., Table 1, transcribed

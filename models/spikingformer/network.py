@@ -1,0 +1,86 @@
+"""Spikingformer: a neuron before each layer and a norm after it, and tokens that are real numbers.
+
+Its layers are those of `models.spikformer` in another order: SSA and MLP begin with neurons that read the residual stream
+and end with a norm, so that what they add to it is no count of spikes. Dimensions as there: T timesteps, B batch,
+K tokens, D channels.
+Source: Zhou et al. 2023, https://arxiv.org/abs/2304.11954, and its published code
+(https://github.com/zhouchenlin2096/Spikingformer, `cifar10/model.py`), whose weights `models.convert` reads.
+"""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from models.neuron import Membranes, lif
+from models.spikformer import network as spikformer
+from models.spikformer.network import NormConv, NormLinear, PatchSplitting, SpikingTransformer, initialise
+
+
+class Tokenizer(PatchSplitting):
+    """An image becomes 64 tokens, in row-major order: the spiking convolutions and pools of `models.spikformer.SPS`, then
+    BN(3x3 convolution), which no neuron follows.
+
+    Reading: the published network for images of 32 x 32 pools after its third and fourth neuron; for 64 x 64, which it has
+    no network for, there is one more pool after the second, as in Spikformer, so that 64 tokens result.
+    """
+
+    def __init__(self, width: int, image_size: int = 32):
+        super().__init__(width, image_size)
+        self.output = NormConv(width, width)
+
+    def forward(
+        self, image: Float[Tensor, "B 3 S S"], timesteps: int, membranes: Membranes | None = None
+    ) -> Float[Tensor, "T B K D"]:
+        return self.output(self.split(image, timesteps, membranes)).flatten(2, 3)
+
+
+class Neuron(nn.Module):
+    """LIF at threshold 1 of the residual stream, where SSA and MLP begin. A row that is not live is 0, so it stays silent."""
+
+    def forward(self, u: Float[Tensor, "T B K D"]) -> Float[Tensor, "T B K D"]:
+        return lif(u)
+
+
+class SSA(spikformer.SSA):
+    """Spiking self-attention of LIF(u): BN(Linear(LIF(0.125 q k^T v))), q, k and v without bias."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__(width, heads, output=NormLinear, bias=False)
+        self.neuron = Neuron()
+
+    def forward(
+        self, u: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
+    ) -> Float[Tensor, "T B K D"]:
+        return super().forward(self.neuron(u), live, bn_rows)
+
+
+class MLP(spikformer.MLP):
+    """BN(Linear 4 D -> D) of LIF(BN(Linear D -> 4 D)) of LIF(u)."""
+
+    def __init__(self, width: int):
+        super().__init__(width, output=NormLinear)
+        self.neuron = Neuron()
+
+    def forward(
+        self, u: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
+    ) -> Float[Tensor, "T B K D"]:
+        return super().forward(self.neuron(u), live, bn_rows)
+
+
+class Block(spikformer.Block):
+    """u + SSA(u), then u + MLP(u): the stream u holds real numbers of either sign."""
+
+    parts = (SSA, MLP)
+
+
+class Spikingformer(SpikingTransformer):
+    """The published network, but with the logits of every timestep: it gives its head the mean over T, which is linear, so
+    the mean of these logits is its logit.
+    """
+
+    splitting, block = Tokenizer, Block
+
+    def start(self) -> None:
+        """The published start: the head's as Spikformer's; the other layers are convolutions there, which start as torch
+        has it.
+        """
+        self.head.apply(initialise)

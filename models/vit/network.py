@@ -1,0 +1,84 @@
+"""A vision transformer without spikes, so that halting can be looked at apart from them: timm's, as a backbone at T = 1.
+
+Dimensions: B batch, K = 64 tokens, D channels, C classes; the one timestep comes first, as in `models.spikformer`.
+Importing this module imports timm, which takes seconds: who may do without imports it late.
+Source: Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929, in timm's `VisionTransformer`.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from timm.models import vision_transformer
+from torch import Tensor, nn
+
+from models.neuron import wide
+from models.spikformer.network import SpikformerOutput
+
+PATCHES = {32: 4, 64: 8}  # by image size: 8 x 8 = 64 tokens either way
+
+
+class Block(vision_transformer.Block):
+    """timm's pre-norm block, among live tokens: one that is not live is no key of the softmax, and comes out as 0.
+
+    `bn_rows` has no meaning here, since LayerNorm looks at one token at a time.
+    """
+
+    def forward(
+        self, u: Float[Tensor, "1 B K D"], live: Bool[Tensor, "1 B K"] | None = None, bn_rows: str = "all"
+    ) -> Float[Tensor, "1 B K D"]:
+        if live is None:
+            return super().forward(u[0])[None]
+        keys = live | ~live.any(dim=2, keepdim=True)  # a softmax over no key at all would be no number
+        return torch.where(live[..., None], super().forward(u[0], attn_mask=keys[0, :, None, None])[None], 0)
+
+
+class ViT(nn.Module):
+    """timm's `VisionTransformer` without class token, and by its parameters' names: the mean over tokens, its LayerNorm,
+    then the head. `width` must be a multiple of `heads`; `image_size` is 32 or 64; there is one timestep.
+
+    Reading: with halting, the mean over tokens is Eq. 8's sum over blocks, and the LayerNorm before the head comes after it.
+    """
+
+    def __init__(
+        self, *, depth: int = 12, width: int = 384, heads: int = 12, classes: int = 10, timesteps: int = 1, image_size: int = 32
+    ):
+        super().__init__()
+        if timesteps != 1:
+            raise ValueError(f"timesteps {timesteps} is not 1: nothing in this network changes over time")
+        if depth < 1:
+            raise ValueError(f"depth {depth} must be at least 1")
+        if width % heads:
+            raise ValueError(f"width {width} can't be divided into {heads} heads: choose heads that divide the width")
+        if image_size not in PATCHES:
+            raise ValueError(f"image_size {image_size} is not supported: use one of {sorted(PATCHES)}")
+        self.timesteps, self.image_size = timesteps, image_size
+        parts = vision_transformer.VisionTransformer(
+            img_size=image_size,
+            patch_size=PATCHES[image_size],
+            num_classes=classes,
+            embed_dim=width,
+            depth=depth,
+            num_heads=heads,
+            class_token=False,
+            global_pool="avg",
+            block_fn=Block,
+        )
+        self.patch_embed, self.pos_embed, self.blocks = parts.patch_embed, parts.pos_embed, parts.blocks
+        self.fc_norm, self.head = parts.fc_norm, parts.head
+
+    def forward(self, image: Float[Tensor, "B 3 S S"]) -> SpikformerOutput:
+        u = self.embed(image)
+        for block in self.blocks:
+            u = block(u)
+        return SpikformerOutput(self.classify(u.mean(dim=2)))
+
+    def embed(self, image: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "1 B K D"]:
+        """The patches' tokens with their position embedding, in row-major order, in float32 at least."""
+        size = self.image_size
+        if image.shape[-3:] != (3, size, size):
+            raise ValueError(f"images of shape {tuple(image.shape[1:])} given, this network takes (3, {size}, {size})")
+        return (wide(self.patch_embed(image)) + self.pos_embed)[None]
+
+    def classify(self, feature: Float[Tensor, "1 B D"]) -> Float[Tensor, "1 B C"]:
+        """LayerNorm and head, outside autocast: eight bits of a bfloat16 logit would tie predictions."""
+        with torch.autocast(feature.device.type, enabled=False):
+            return self.head(self.fc_norm(feature))

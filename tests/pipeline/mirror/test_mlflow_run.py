@@ -1,0 +1,244 @@
+"""MLflow itself, on a sqlite store in a temporary folder."""
+
+import socket
+import time
+
+import pytest
+
+from pipeline.campaign import recorded
+from pipeline.core.atomic_files import read_json, replace
+from pipeline.core.record import Record, read
+from pipeline.mirror import mlflow_run, mlflow_store
+from pipeline.mirror.mlflow_run import Mirror
+
+DATASET = {"name": "shapes", "digest": "01234567", "source_type": "local", "source": "drawn from a seed"}
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(mlflow_store, "STORE", tmp_path / "mlflow.db")
+    monkeypatch.setattr(mlflow_store, "ARTIFACTS", tmp_path / "artifacts")
+
+
+def entries(epochs):
+    start = [{"event": "start", "time": 1000.0}]
+    return start + [
+        {"event": "epoch", "time": 1000.5 + e, "epoch": e, "metrics": {"loss": 1 / e, "tokens": [1.0, 0.5]}}
+        for e in range(1, epochs + 1)
+    ]
+
+
+def mirror():
+    return Mirror("tiny", "run-1", "a run", {"gamma": 5}, {"kind": "training"}, DATASET)
+
+
+def trainings(client):
+    return client.search_runs([mlflow_store.experiment_of(client, "tiny")], "tags.kind = 'training'")
+
+
+def history(key):
+    client = mlflow_store.open_client()
+    runs = trainings(client)
+    assert len(runs) == 1
+    return [(m.step, m.value, m.timestamp) for m in client.get_metric_history(runs[0].info.run_id, key)]
+
+
+def test_what_is_pushed_again_is_not_doubled_and_gaps_are_filled(store):
+    first = mirror()
+    first.push(entries(2))
+    first.push(entries(2))
+    mirror().push([e for e in entries(5) if e.get("epoch") != 3])  # a new process that missed an epoch
+    mirror().push(entries(5))
+    assert sorted(history("loss")) == [(e, 1 / e, 1000_500 + 1000 * e) for e in range(1, 6)]
+    assert [value for _, value, _ in history("tokens_2")] == [0.5] * 5
+
+
+def test_the_end_of_a_record_ends_the_run(store):
+    mirror().push([*entries(1), {"event": "end", "time": 1009.0}])
+    client = mlflow_store.open_client()
+    run = trainings(client)[0]
+    assert run.info.status == "FINISHED" and run.info.end_time == 1009_000 and run.info.start_time == 1000_000
+    assert run.data.params == {"gamma": "5"} and run.data.tags[mlflow_store.RUN_TAG] == "run-1"
+
+
+def test_a_failure_and_what_is_doubtful_are_tags_until_they_are_mended(store):
+    first = mirror()
+    first.push([*entries(1)[:-1], entries(1)[-1] | {"warnings": ["blocks.0.mlp.hidden never spikes"]}])
+    assert trainings(mlflow_store.open_client())[0].data.tags["warnings"] == "blocks.0.mlp.hidden never spikes"
+    first.push([*entries(1), {"event": "failed", "time": 1003.0, "reason": "the loss is nan"}])
+    (run,) = trainings(mlflow_store.open_client())
+    assert run.info.status == "FAILED" and run.data.tags["failed"] == "the loss is nan"
+    mirror().push(entries(2))
+    (run,) = trainings(mlflow_store.open_client())
+    assert run.info.status == "RUNNING" and not run.data.tags["failed"]
+
+
+def test_a_run_whose_process_was_killed_before_it_had_parameters_gets_them(store, monkeypatch):
+    client = mlflow_store.open_client()
+    experiment = mlflow_store.experiment_of(client, "tiny")
+    client.create_run(experiment, 1000_000, {mlflow_store.RUN_TAG: "run-1", "kind": "training"}, "a run")
+    mirror().push(entries(1))
+    (run,) = trainings(client)
+    assert run.data.params == {"gamma": "5"}
+
+
+def test_a_run_that_was_made_anew_does_not_mix_with_the_earlier_attempt(store):
+    mirror().push(entries(2))
+    anew = mirror()
+    anew.push([{**entry, "time": entry["time"] + 500} for entry in entries(1)])
+    client = mlflow_store.open_client()
+    assert len(trainings(client)) == 2
+    found = client.get_metric_history(anew.mlflow_run.info.run_id, "loss")
+    assert [(m.step, m.value, m.timestamp) for m in found] == [(1, 1.0, 1501_500)]
+
+
+def test_a_histogram_is_an_artifact(store):
+    mirror().push([*entries(1), {"event": "channel_0", "time": 1002.0, "epoch": 1, "histogram": {"blocks": [[1, 2]]}}])
+    client = mlflow_store.open_client()
+    run = trainings(client)[0]
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "channel_0")] == ["channel_0/epoch_1.json"]
+
+
+def test_runs_stand_under_one_campaign_and_name_their_data(store):
+    mirror().push(entries(1))
+    other = Mirror("tiny", "run-2", "another", {}, {"kind": "training"}, DATASET)
+    other.push(entries(1))
+    client = mlflow_store.open_client()
+    parent = client.search_runs([mlflow_store.experiment_of(client, "tiny")], "tags.kind = 'campaign'")
+    assert [run.info.run_name for run in parent] == ["campaign tiny"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in trainings(client)} == {parent[0].info.run_id}
+    assert [run.inputs.dataset_inputs[0].dataset.digest for run in trainings(client)] == ["01234567"] * 2
+
+
+def test_tags_that_changed_are_brought_up_to_date(store):
+    mirror().push(entries(1))
+    anew = mirror()
+    anew.tags = {"kind": "training", "table1": "a row"}
+    anew.push(entries(1))
+    client = mlflow_store.open_client()
+    assert [run.data.tags["table1"] for run in trainings(client)] == ["a row"]
+
+
+def test_lists_and_mappings_become_metrics_by_name():
+    metrics = {"a": 1, "b": [2, 3], "exit": {"dt_snn": {"timesteps": 4, "threshold": None}}}
+    assert recorded.flatten(metrics) == {"a": 1, "b_1": 2, "b_2": 3, "exit.dt_snn.timesteps": 4}
+
+
+def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(monkeypatch, capfd):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+    away = mirror()
+    started = time.monotonic()
+    for _ in range(20):
+        away.live(entries(3))
+    assert time.monotonic() - started < 30
+    assert capfd.readouterr().err.count("MLflow is away") == 1
+
+
+def test_the_end_of_a_training_is_told_to_a_server_that_was_away_just_before(store, monkeypatch, capfd):
+    away = mirror()
+    with monkeypatch.context() as outage, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        outage.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        away.live(entries(2))
+    away.live(entries(3))
+    assert not mlflow_store.STORE.exists() and capfd.readouterr().err.count("MLflow is away") == 1
+    away.live([*entries(3), {"event": "end", "time": 1009.0}])
+    assert [step for step, _, _ in history("loss")] == [1, 2, 3]
+    assert trainings(mlflow_store.open_client())[0].info.status == "FINISHED"
+
+
+def test_a_store_that_lost_a_run_in_mid_training_gets_all_of_it_again(store, monkeypatch, capfd):
+    first, client = mirror(), mlflow_store.open_client()
+    first.live(entries(2))
+    client.delete_run(first.mlflow_run.info.run_id)
+    monkeypatch.setattr(mlflow_run, "RETRY_SECONDS", 0)
+    first.live(entries(3))
+    assert capfd.readouterr().err.count("MLflow is away") == 1
+    first.live(entries(4))
+    assert [step for step, _, _ in history("loss")] == [1, 2, 3, 4]
+
+
+def test_trainings_of_a_cluster_leave_the_sqlite_store_alone_and_say_so_once_and_tables_fill_it(store, monkeypatch, capfd):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    training = mirror()
+    for last in range(3):
+        training.live(entries(last))
+    training.live([*entries(2), {"event": "end", "time": 1009.0}])
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1 and "set MLFLOW_TRACKING_URI to watch runs live" in said and not mlflow_store.STORE.exists()
+    mirror().push([*entries(2), {"event": "end", "time": 1009.0}])
+    assert [step for step, _, _ in history("loss")] == [1, 2]
+
+
+def test_trainings_of_a_cluster_write_live_to_the_server_that_is_named(store, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'named.db'}")
+    mirror().live(entries(2))
+    assert [step for step, _, _ in history("loss")] == [1, 2] and "tracking" not in capfd.readouterr().err
+    assert not mlflow_store.STORE.exists()
+
+
+def test_a_store_whose_making_was_cut_off_is_made_anew(store, monkeypatch):
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(mlflow_store.os, "replace", cut)
+        with pytest.raises(KeyboardInterrupt):
+            mlflow_store.open_client()
+    assert not mlflow_store.STORE.exists()
+    mirror().push(entries(1))
+    assert len(trainings(mlflow_store.open_client())) == 1
+
+
+def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
+    import subprocess
+    import sys
+
+    from pipeline.core.paths import ROOT
+
+    code = (
+        "import sys; from pathlib import Path; from pipeline.mirror import mlflow_run, mlflow_store; mlflow_store.STORE = Path(sys.argv[1]); "
+        "mlflow_store.ARTIFACTS = Path(sys.argv[1] + '.d'); data = dict(name='shapes', digest='0', source_type='local', source='seed'); "
+        "mlflow_run.Mirror('tiny', sys.argv[2], sys.argv[2], {}, {}, data).push([{'event': 'start', 'time': 1.0}])"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "fresh.db"), f"run-{i}"], cwd=ROOT, stderr=subprocess.PIPE)
+        for i in range(4)
+    ]
+    errors = [job.communicate()[1].decode() for job in jobs]
+    assert [job.returncode for job in jobs] == [0] * 4, errors
+
+
+def test_a_record_forgets_what_came_after_the_checkpoint(tmp_path):
+    record = Record(tmp_path / "record.jsonl")
+    record.append("start")
+    record.append("epoch", epoch=1)
+    saved = record.path.read_text()
+    record.append("epoch", epoch=2)
+    record.path.unlink()  # and it may be lost altogether
+    record.restore(saved)
+    assert [entry["event"] for entry in record.entries()] == ["start", "epoch"]
+
+
+def test_an_empty_record_is_refused(tmp_path):
+    (tmp_path / "record.jsonl").write_text("")
+    with pytest.raises(ValueError, match="does not begin with the start of a run and its provenance: delete it"):
+        read(tmp_path / "record.jsonl")
+
+
+def test_a_json_file_without_what_it_must_have_is_refused(tmp_path):
+    for text in ("[]", "{}", '{"time"'):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(ValueError, match="result.json .*delete it, and it is made again"):
+            read_json(tmp_path / "result.json", "metrics")
+
+
+def test_a_damaged_record_is_named_with_its_line(tmp_path):
+    replace(tmp_path / "record.jsonl", '{"event": "start", "time": 0}\n{"event": "ep')
+    with pytest.raises(ValueError, match="record.jsonl, line 2, is damaged"):
+        read(tmp_path / "record.jsonl")
