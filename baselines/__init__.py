@@ -4,7 +4,8 @@ A method has TITLE, PARENTS (the methods whose weights it starts from; None: fro
 MethodOptions). One that trains has build(backbone, options) -> network and loss(output, target, options); its network's
 output has `logits` [T, B, C]. One that stops early has confidence(logits) -> [T, N], of the mean logits [T, N, C] of
 timesteps 1..t, in numpy: an image stops at the first t where it reaches a threshold that is chosen on held-out images.
-One that is made for some backbones alone names them in BACKBONES.
+One that is made for some backbones alone names them in BACKBONES; one with ADAPTS_TOKENS merges or halts tokens, so it needs a
+backbone that has some (`models`).
 One without a loss trains nothing: it is an exit from the networks of its PARENTS.
 Importing a method imports no torch: the declaration is read without it.
 """

@@ -15,6 +15,7 @@ from baselines import at_snn
 
 TITLE = "A-ViT"
 PARENTS = ("static",)
+ADAPTS_TOKENS = True
 BACKBONES = ("vit",)
 
 

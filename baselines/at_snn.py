@@ -8,6 +8,7 @@ from baselines import MethodOptions
 
 TITLE = "AT-SNN"
 PARENTS = ("static",)
+ADAPTS_TOKENS = True
 
 
 class Options(MethodOptions):

@@ -6,6 +6,7 @@ from baselines import at_snn
 
 TITLE = "Halt only"
 PARENTS = ("static",)
+ADAPTS_TOKENS = True
 
 
 class Options(at_snn.Options):

@@ -8,6 +8,7 @@ from baselines import MethodOptions, static
 
 TITLE = "Merge only"
 PARENTS = ("static",)
+ADAPTS_TOKENS = True
 NEVER = {"alpha": 0.0, "beta": -200.0}  # Eq. 3: scores below 1e-86
 
 

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from models import halting, merging
+from models.backbone import BN_ROWS
 from models.neuron import wide
-from models.spikformer.network import BN_ROWS
 
 HEAD_NORMS = ("tokens", "initial")
 
@@ -86,8 +86,7 @@ class Past:
 class ATSNN(nn.Module):
     """A backbone whose tokens are merged and halted, in training and in evaluation alike.
 
-    `backbone` gives `embed(image) -> [T, B, K0, D]`, `blocks` called as `block(u, live, bn_rows)`, and
-    `classify([T, B, D]) -> [T, B, C]`, as `models.spikformer.Spikformer` does; its weights are all there is to train.
+    `backbone` is one with tokens (`models`), and its weights are all there is to train.
     gamma: tokens merged per block (0: none). alpha, beta: Eq. 3. epsilon: a token halts at 1 - epsilon. axes, reading:
     see `halting.halting_sum`; partner: see `merging.match`.
 

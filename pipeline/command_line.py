@@ -1,21 +1,32 @@
-"""What all commands share: the campaign that they work on, and the arguments that name it."""
+"""What all commands share, and the Snakefile with them: the catalogue, the campaign that they work on, the arguments that name it."""
 
 import os
 
+import baselines
+import models
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import load
+from pipeline.core.catalogue import Catalogue, Shelf
 from pipeline.core.errors import UserError, exit_with, nearest
+from pipeline.data import datasets
+from pipeline.reporting import figures
 
 CONFIG_KEYS = ("scale", "data")
+CATALOGUE = Catalogue(
+    methods=Shelf(baselines, "method"),
+    datasets=Shelf(datasets, "dataset"),
+    backbones=Shelf(models, "backbone", holding="network.py"),
+    figures=Shelf(figures, "figure"),
+)
 
 
 def open_campaign(scale: str, data: str | None = None) -> Campaign:
-    """The campaign of a scale; images come from `data`, from $ATSNN_DATA, or from their official address."""
-    return Campaign(load(scale), data or os.environ.get("ATSNN_DATA") or None)
+    """Open the campaign of a scale; images come from `data`, from $ATSNN_DATA, or from their official address."""
+    return Campaign(load(scale, CATALOGUE), CATALOGUE, data or os.environ.get("ATSNN_DATA") or None)
 
 
 def from_config(config: dict) -> Campaign:
-    """The campaign that Snakemake's config asks for; a mistake in it is one line and exit code 2."""
+    """Open the campaign that Snakemake's config asks for; a mistake in it is one line and exit code 2."""
     try:
         for key in config:
             if key not in CONFIG_KEYS:
@@ -28,5 +39,6 @@ def from_config(config: dict) -> Campaign:
 
 
 def common_arguments(parser) -> None:
+    """Add the arguments that name a campaign."""
     parser.add_argument("--scale", default="smoke", help="a declaration in workflow/experiments (default: smoke)")
     parser.add_argument("--data", metavar="FOLDER", help="where the official data sets lie, instead of downloading them")

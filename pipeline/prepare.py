@@ -3,7 +3,6 @@
 import argparse
 
 from pipeline.command_line import common_arguments, open_campaign
-from pipeline.core.catalogue import discovered
 from pipeline.core.errors import run_stage
 from pipeline.data.prepared import prepare_from_source
 
@@ -16,7 +15,7 @@ def main() -> None:
     campaign = open_campaign(options.scale, options.data)
     names = campaign.experiment.datasets
     for data in [campaign.find_data(options.set)] if options.set is not None else [campaign.data(name) for name in names]:
-        dataset = discovered("pipeline.data.datasets", data.name, "dataset")
+        dataset = campaign.catalogue.datasets[data.name]
         print(f"{prepare_from_source(dataset, data, campaign.data_folder)}: {data.origin}", flush=True)
 
 

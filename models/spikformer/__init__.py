@@ -1,7 +1,16 @@
-"""Spikformer: its network is `models.spikformer.network`, whose names can be imported from here."""
+"""Declare Spikformer (Zhou et al. 2022, https://arxiv.org/abs/2209.15425); read without torch, its network is in `network.py`."""
 
-import importlib
+from models import SpikingTransformerSettings, network_names
+
+TITLE = "Spikformer"
+TOKENS = True
+Settings = SpikingTransformerSettings
 
 
-def __getattr__(name: str):
-    return getattr(importlib.import_module("models.spikformer.network"), name)
+def build(*, classes: int, image_size: int, **settings):
+    from models.spikformer.network import Spikformer
+
+    return Spikformer(classes=classes, image_size=image_size, **settings)
+
+
+__getattr__ = network_names("models.spikformer.network")  # from models.spikformer import ...

@@ -5,53 +5,28 @@ channels-last, [T, B, H, W, D] and [T, B, K, D], so that tokens in row-major ord
 Source: Zhou et al. 2022, https://arxiv.org/abs/2209.15425, and its published code, whose weights `models.convert` reads.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from models import native
-from models.native import fused
-from models.neuron import Membranes, lif, norm_lif, wide
-from models.norm_over_processes import Norm, of_all
+from models.backbone import Backbone, BackboneOutput, SpikeTap
+from models.energy_taps import COUNTS, NUMBERS, SPIKES, EnergyTap, attention_taps, conv_tap, head_tap, linear_tap
+from models.live_rows import LiveRows
+from models.neuron import Membranes, lif, wide
+from models.spiking_layers import (
+    ATTENTION_SCALE,
+    ATTENTION_THRESHOLD,
+    NormLinear,
+    SpikingConv,
+    SpikingLinear,
+    attention,
+    initialise,
+    max_pool,
+)
 
-ATTENTION_SCALE = 0.125  # whatever the width: the published constant
-ATTENTION_THRESHOLD = 0.5  # of the neuron after attention; all others fire at 1
 POOLED_STAGES = {32: (2, 3), 64: (1, 2, 3)}  # by image size: 8 x 8 = 64 tokens either way
-
-BN_ROWS = ("all", "live")  # which rows batch norm sees in training, once tokens halt
-
-
-class SpikformerOutput(NamedTuple):
-    logits: Float[Tensor, "T B C"]
-
-
-class NormConv(nn.Module):
-    """BN(3x3 convolution): stride 1, padding 1, no bias."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
-        self.bn = nn.BatchNorm1d(outputs)  # over rows: channels come last
-
-    def forward(self, x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B H W E"]:
-        return normalise(self.convolve(x), self.bn)
-
-    def convolve(self, x: Float[Tensor, "S B H W D"]) -> Float[Tensor, "S B H W E"]:
-        return self.conv(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
-
-
-class SpikingConv(NormConv):
-    """LIF(BN(3x3 convolution)). An input given once (S = 1) is the same at every timestep."""
-
-    def forward(
-        self, x: Float[Tensor, "S B H W D"], timesteps: int, membranes: Membranes | None = None
-    ) -> Float[Tensor, "T B H W E"]:
-        current = self.convolve(x)
-        membrane = None if membranes is None else membranes.of(self, current[0])
-        return norm_lif(current, self.bn, timesteps, membrane=membrane)
 
 
 class PatchSplitting(nn.Module):
@@ -88,42 +63,6 @@ class SPS(PatchSplitting):
     ) -> Float[Tensor, "T B K D"]:
         x = self.split(image, timesteps, membranes)
         return (x + self.position(x, timesteps, membranes)).flatten(2, 3)
-
-
-class NormLinear(nn.Module):
-    """BN(Linear) of the rows that are live, 0 in the others."""
-
-    def __init__(self, inputs: int, outputs: int, bias: bool = True):
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias)
-        self.bn = nn.BatchNorm1d(outputs)
-
-    def forward(
-        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
-    ) -> Float[Tensor, "T B K E"]:
-        if live is not None and bn_rows == "live":
-            return spread(self.normalise_few(wide(self.linear(x[live]))), live)
-        normalised = normalise(self.linear(x), self.bn)
-        return normalised if live is None else torch.where(live[..., None], normalised, 0)
-
-    def normalise_few(self, rows: Float[Tensor, "R E"]) -> Float[Tensor, "R E"]:
-        """BN of however many rows are left: fewer than two have no variance, so they use the running statistics."""
-        if self.training and of_all(self.bn, rows.new_zeros(0, dtype=torch.float64), len(rows))[1] < 2:
-            return F.batch_norm(rows, self.bn.running_mean, self.bn.running_var, self.bn.weight, self.bn.bias, eps=self.bn.eps)
-        return self.bn(rows)
-
-
-class SpikingLinear(NormLinear):
-    """LIF(BN(Linear)), on the rows that are live; a row that is not receives zero current and stays silent."""
-
-    def forward(
-        self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
-    ) -> Float[Tensor, "T B K E"]:
-        if live is not None and bn_rows == "live":
-            return lif(spread(self.normalise_few(self.linear(x[live])), live))
-        if native.supports(x):  # they add the bias to the norm's shift
-            return norm_lif(F.linear(x, self.linear.weight), self.bn, len(x), live, self.linear.bias)
-        return norm_lif(self.linear(x), self.bn, len(x), live)
 
 
 class SSA(nn.Module):
@@ -166,6 +105,7 @@ class Block(nn.Module):
     """u + SSA(u), then u + MLP(u): the stream u holds non-negative integers, at most 2 more per block."""
 
     parts: tuple[type[SSA], type[MLP]] = (SSA, MLP)
+    reads = COUNTS  # what SSA and MLP read of the stream
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -179,13 +119,22 @@ class Block(nn.Module):
         u = u + self.attention(u, live, bn_rows)
         return u + self.mlp(u, live, bn_rows)
 
+    def on_live_rows(self, u: Float[Tensor, "R D"], rows: LiveRows) -> Float[Tensor, "R D"]:
+        """Compute the block on live rows alone (`models.packed`)."""
+        qkv = rows.spiking_linear(self.attention.qkv, u)
+        spikes = rows.attention(self.attention, qkv)
+        u = u + rows.spiking_linear(self.attention.projection, spikes)
+        return u + rows.spiking_linear(self.mlp.output, rows.spiking_linear(self.mlp.hidden, u))
 
-class SpikingTransformer(nn.Module):
+
+class SpikingTransformer(Backbone):
     """Patch splitting, blocks and a head, with the logits of every timestep; the prediction is their mean over T.
 
-    A subclass names its `splitting` and its `block`, and how its weights start.
+    A subclass names its `splitting` and its `block`, the kinds of layers whose output is spikes, and how its weights start.
     `width` must be a multiple of 8 and of `heads`; `image_size` is 32 or 64. `timesteps` may be changed at any time.
     """
+
+    spiking: tuple[type[nn.Module], ...] = (SpikingConv, SpikingLinear)
 
     def __init__(
         self, *, depth: int = 4, width: int = 384, heads: int = 12, classes: int = 10, timesteps: int = 4, image_size: int = 32
@@ -201,11 +150,11 @@ class SpikingTransformer(nn.Module):
         self.head = nn.Linear(width, classes)
         self.start()
 
-    def forward(self, image: Float[Tensor, "B 3 S S"]) -> SpikformerOutput:
+    def forward(self, image: Float[Tensor, "B 3 S S"]) -> BackboneOutput:
         u = self.embed(image)
         for block in self.blocks:
             u = block(u)
-        return SpikformerOutput(self.classify(u.mean(dim=2)))
+        return BackboneOutput(self.classify(u.mean(dim=2)))
 
     def embed(
         self, image: Float[Tensor, "B 3 S S"], timesteps: int | None = None, membranes: Membranes | None = None
@@ -224,6 +173,28 @@ class SpikingTransformer(nn.Module):
         with torch.autocast(feature.device.type, enabled=False):
             return self.head(feature)
 
+    def energy_taps(self) -> list[EnergyTap]:
+        """List convolutions, each block's layers and products, and the head; what SSA and MLP read is the block's to say."""
+        taps = [conv_tap(f"conv{i}", stage, SPIKES if i > 1 else NUMBERS) for i, stage in enumerate(self.sps.stages, start=1)]
+        taps += [conv_tap(name, layer, SPIKES) for name, layer in self.sps.named_children() if name != "stages"]
+        for number, block in enumerate(self.blocks, start=1):
+            attention, mlp = block.attention, block.mlp
+            taps.append(linear_tap("ssa", number, "qkv", attention.qkv, block.reads))
+            taps += attention_taps(number, attention.qkv, attention.heads)
+            taps.append(linear_tap("ssa", number, "projection", attention.projection, SPIKES))
+            taps.append(linear_tap("mlp", number, "hidden", mlp.hidden, block.reads))
+            taps.append(linear_tap("mlp", number, "output", mlp.output, SPIKES))
+        return [*taps, head_tap(self.head)]
+
+    def spike_taps(self) -> Iterator[SpikeTap]:
+        """Yield every layer that ends in a neuron, q, k and v each, and the neurons after attention, which have no layer."""
+        for name, module in self.named_modules():
+            if isinstance(module, SSA):
+                yield SpikeTap(tuple(f"{name}.{part}" for part in "qkv"), module.qkv)
+                yield SpikeTap((name,), module.projection, given=True)
+            elif isinstance(module, self.spiking) and not name.endswith(".qkv"):
+                yield SpikeTap((name,), module)
+
 
 class Spikformer(SpikingTransformer):
     """f(x) of Eq. 1."""
@@ -232,38 +203,3 @@ class Spikformer(SpikingTransformer):
 
     def start(self) -> None:
         self.apply(initialise)
-
-
-def initialise(module: nn.Module) -> None:
-    """The published start: linear weights from a truncated normal of standard deviation 0.02, biases 0."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-
-
-def normalise(current: Float[Tensor, "*rows E"], bn: Norm) -> Float[Tensor, "*rows E"]:
-    """BN over all rows, in float32 at least."""
-    return bn(wide(current).flatten(0, -2)).unflatten(0, current.shape[:-1])
-
-
-def spread(rows: Float[Tensor, "R E"], live: Bool[Tensor, "T B K"]) -> Float[Tensor, "T B K E"]:
-    """The rows where they are live, 0 elsewhere."""
-    return rows.new_zeros(*live.shape, rows.shape[1]).index_put((live,), rows)
-
-
-def attention(qkv: Float[Tensor, "T B K E"], heads: int) -> Float[Tensor, "T B K D"]:
-    """q (k^T v) of each head; q, k and v lie side by side, E = 3 D."""
-    if native.supports(qkv):
-        tokens = qkv.shape[2]
-        start = torch.arange(0, qkv.shape[:3].numel() + 1, tokens)
-        return fused.Attention.apply(qkv.flatten(0, 2), start, heads).unflatten(0, qkv.shape[:3])
-    q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 1, 4, 2, 5)  # [T B N K D/N]
-    return (q @ (k.mT @ v)).transpose(2, 3).flatten(-2)
-
-
-def max_pool(x: Float[Tensor, "T B H W D"]) -> Float[Tensor, "T B h w D"]:
-    """3x3, stride 2, padding 1: halves height and width."""
-    if native.supports(x):
-        return fused.MaxPool.apply(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    pooled = F.max_pool2d(x.flatten(0, 1).permute(0, 3, 1, 2), kernel_size=3, stride=2, padding=1)
-    return pooled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])

@@ -1,7 +1,16 @@
-"""Spikingformer: its network is `models.spikingformer.network`, whose names can be imported from here."""
+"""Declare Spikingformer (Zhou et al. 2023, https://arxiv.org/abs/2304.11954); read without torch, its network is in `network.py`."""
 
-import importlib
+from models import SpikingTransformerSettings, network_names
+
+TITLE = "Spikingformer"
+TOKENS = True
+Settings = SpikingTransformerSettings
 
 
-def __getattr__(name: str):
-    return getattr(importlib.import_module("models.spikingformer.network"), name)
+def build(*, classes: int, image_size: int, **settings):
+    from models.spikingformer.network import Spikingformer
+
+    return Spikingformer(classes=classes, image_size=image_size, **settings)
+
+
+__getattr__ = network_names("models.spikingformer.network")  # from models.spikingformer import ...

@@ -10,9 +10,12 @@ Source: Zhou et al. 2023, https://arxiv.org/abs/2304.11954, and its published co
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from models.energy_taps import SPIKES
+from models.live_rows import LiveRows
 from models.neuron import Membranes, lif
 from models.spikformer import network as spikformer
-from models.spikformer.network import NormConv, NormLinear, PatchSplitting, SpikingTransformer, initialise
+from models.spikformer.network import PatchSplitting, SpikingTransformer
+from models.spiking_layers import NormConv, NormLinear, initialise
 
 
 class Tokenizer(PatchSplitting):
@@ -70,6 +73,14 @@ class Block(spikformer.Block):
     """u + SSA(u), then u + MLP(u): the stream u holds real numbers of either sign."""
 
     parts = (SSA, MLP)
+    reads = SPIKES  # both begin with a neuron
+
+    def on_live_rows(self, u: Float[Tensor, "R D"], rows: LiveRows) -> Float[Tensor, "R D"]:
+        """Compute the block on live rows alone (`models.packed`)."""
+        qkv = rows.spiking_linear(self.attention.qkv, rows.lif(self.attention.neuron, u))
+        u = u + rows.norm_linear(self.attention.projection, rows.attention(self.attention, qkv))
+        hidden = rows.spiking_linear(self.mlp.hidden, rows.lif(self.mlp.neuron, u))
+        return u + rows.norm_linear(self.mlp.output, hidden)
 
 
 class Spikingformer(SpikingTransformer):
@@ -78,6 +89,7 @@ class Spikingformer(SpikingTransformer):
     """
 
     splitting, block = Tokenizer, Block
+    spiking = (*SpikingTransformer.spiking, Neuron)
 
     def start(self) -> None:
         """The published start: the head's as Spikformer's; the other layers are convolutions there, which start as torch

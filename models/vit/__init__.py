@@ -1,7 +1,31 @@
-"""A vision transformer without spikes: its network is `models.vit.network`, whose names can be imported from here."""
+"""Declare a vision transformer without spikes (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929), read without torch.
 
-import importlib
+Its network is in `network.py`, whose import takes seconds, as timm's does.
+"""
+
+from pydantic import Field, field_validator
+
+from models import TransformerSettings, network_names
+
+TITLE = "ViT"
+TOKENS = True
 
 
-def __getattr__(name: str):
-    return getattr(importlib.import_module("models.vit.network"), name)
+class Settings(TransformerSettings):
+    timesteps: int = Field(default=1, ge=1)
+
+    @field_validator("timesteps")
+    @classmethod
+    def _has_no_time(cls, timesteps: int) -> int:
+        if timesteps != 1:
+            raise ValueError(f"{timesteps} timesteps on a ViT, which has no time: write timesteps: 1")
+        return timesteps
+
+
+def build(*, classes: int, image_size: int, **settings):
+    from models.vit.network import ViT
+
+    return ViT(classes=classes, image_size=image_size, **settings)
+
+
+__getattr__ = network_names("models.vit.network")  # from models.vit import ...

@@ -8,10 +8,11 @@ Source: Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929, in timm's `Vi
 import torch
 from jaxtyping import Bool, Float
 from timm.models import vision_transformer
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.backbone import Backbone, BackboneOutput
+from models.energy_taps import NUMBERS, EnergyTap, head_tap, read_dense, read_patches, read_product
 from models.neuron import wide
-from models.spikformer.network import SpikformerOutput
 
 PATCHES = {32: 4, 64: 8}  # by image size: 8 x 8 = 64 tokens either way
 
@@ -31,12 +32,14 @@ class Block(vision_transformer.Block):
         return torch.where(live[..., None], super().forward(u[0], attn_mask=keys[0, :, None, None])[None], 0)
 
 
-class ViT(nn.Module):
+class ViT(Backbone):
     """timm's `VisionTransformer` without class token, and by its parameters' names: the mean over tokens, its LayerNorm,
     then the head. `width` must be a multiple of `heads`; `image_size` is 32 or 64; there is one timestep.
 
     Reading: with halting, the mean over tokens is Eq. 8's sum over blocks, and the LayerNorm before the head comes after it.
     """
+
+    added_parameters = ("pos_embed",)
 
     def __init__(
         self, *, depth: int = 12, width: int = 384, heads: int = 12, classes: int = 10, timesteps: int = 1, image_size: int = 32
@@ -65,11 +68,11 @@ class ViT(nn.Module):
         self.patch_embed, self.pos_embed, self.blocks = parts.patch_embed, parts.pos_embed, parts.blocks
         self.fc_norm, self.head = parts.fc_norm, parts.head
 
-    def forward(self, image: Float[Tensor, "B 3 S S"]) -> SpikformerOutput:
+    def forward(self, image: Float[Tensor, "B 3 S S"]) -> BackboneOutput:
         u = self.embed(image)
         for block in self.blocks:
             u = block(u)
-        return SpikformerOutput(self.classify(u.mean(dim=2)))
+        return BackboneOutput(self.classify(u.mean(dim=2)))
 
     def embed(self, image: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "1 B K D"]:
         """The patches' tokens with their position embedding, in row-major order, in float32 at least."""
@@ -82,3 +85,16 @@ class ViT(nn.Module):
         """LayerNorm and head, outside autocast: eight bits of a bfloat16 logit would tie predictions."""
         with torch.autocast(feature.device.type, enabled=False):
             return self.head(self.fc_norm(feature))
+
+    def energy_taps(self) -> list[EnergyTap]:
+        """List patches (`sps`), each block's layers and products (its attention is `ssa`), and the head: all of numbers, not spikes."""
+        taps = [EnergyTap("sps", 0, "conv1", NUMBERS, self.patch_embed.proj, read_patches, (self.patch_embed.proj,))]
+        for number, block in enumerate(self.blocks, start=1):
+            layers = {("ssa", number, "qkv"): block.attn.qkv, ("ssa", number, "projection"): block.attn.proj}
+            layers |= {("mlp", number, "hidden"): block.mlp.fc1, ("mlp", number, "output"): block.mlp.fc2}
+            rows = [EnergyTap(*where, NUMBERS, layer, read_dense, (layer,), block) for where, layer in layers.items()]
+            products = [
+                EnergyTap("ssa", number, name, NUMBERS, block.attn.qkv, read_product, within=block) for name in ("qk", "qk_v")
+            ]
+            taps += [rows[0], *products, *rows[1:]]
+        return [*taps, head_tap(self.head)]

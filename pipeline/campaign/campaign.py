@@ -8,10 +8,12 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from pipeline.campaign import declaration
 from pipeline.campaign.declaration import Experiment
-from pipeline.campaign.identity import Evaluation, Run
-from pipeline.core.catalogue import discovered, method_options, probe_settings
+from pipeline.campaign.identity import Evaluation, Run, added_fields, hashed, unhashed_fields
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.checksums import digest
 from pipeline.core.errors import UserError, nearest
 from pipeline.core.paths import RESULTS
@@ -36,12 +38,22 @@ TABLES = (
 class Campaign:
     """All runs and evaluations of one scale, and where their files are."""
 
-    def __init__(self, experiment: Experiment, data: str | None = None, images: dict[str, Data] | None = None):
-        """`images`: data sets by name, where they are known without a look at their source."""
-        self.experiment = experiment
+    def __init__(
+        self,
+        experiment: Experiment,
+        catalogue: Catalogue,
+        data: str | None = None,
+        images: dict[str, Data] | None = None,
+        missing: dict[str, str] | None = None,
+    ):
+        """`images`: data sets by name, where they are known without a look at their source.
+
+        `missing`: runs whose evaluations are left out, by their ids, each with the reason.
+        """
+        self.experiment, self.catalogue = experiment, catalogue
         self.data_folder = Path(data).expanduser().resolve() if data else None
         self.folder = RESULTS / experiment.scale
-        self.missing: dict[str, str] = {}  # why, by a run's id: pipeline.partial; a whole campaign lacks none
+        self.missing = missing or {}
         self._data: dict[str, Data] = dict(images or {})
         self._runs: dict[tuple[str, int], Run] = {}
 
@@ -49,7 +61,7 @@ class Campaign:
 
     def data(self, name: str) -> Data:
         if name not in self._data:
-            source = discovered("pipeline.data.datasets", name, "dataset").source(self.data_folder)
+            source = self.catalogue.datasets[name].source(self.data_folder)
             use = self.experiment.datasets[name]
             self._data[name] = Data(name, source.fingerprint, source.origin, source.official, use.train, use.test)
         return self._data[name]
@@ -62,19 +74,33 @@ class Campaign:
     def _resolve(self, label: str, seed: int) -> Run:
         declared = self.experiment.runs[label]
         dataset, network = (declaration.inherited(self.experiment, label, key) for key in ("dataset", "network"))
+        timesteps = declaration.trained_timesteps(self.experiment, label)
+        backbone, settings = self.network(network, timesteps)
+        models = {
+            "options": self.catalogue.method_options(declared.method, declared.options),
+            "network": settings,
+            "recipe": self.experiment.recipes[declared.recipe],
+        }
+        chosen = {key: value for key, value in settings.model_dump().items() if key != "timesteps"}
         return Run(
             label=label,
             seed=seed,
             method=declared.method,
-            options=method_options(declared.method, declared.options).model_dump(),
+            options=models["options"].model_dump(),
             data=self.data(dataset),
-            network=self.experiment.networks[network].model_dump()
-            | {"timesteps": declaration.trained_timesteps(self.experiment, label)},
-            recipe=self.experiment.recipes[declared.recipe].model_dump(),
+            network={"backbone": backbone, **chosen, "timesteps": timesteps},
+            recipe=models["recipe"].model_dump(),
             threads=self.experiment.threads,
             precision=self.experiment.precision,
             parent=self.run(declared.parent, seed) if declared.parent else None,
+            architecture=self.catalogue.architecture(backbone, settings),
+            unhashed=unhashed_fields(**models),
         )
+
+    def network(self, name: str, timesteps: int) -> tuple[str, BaseModel]:
+        """A declared network's backbone, and its settings at other timesteps."""
+        network = self.experiment.networks[name]
+        return network.backbone, self.catalogue.network_settings(network.backbone, network.settings | {"timesteps": timesteps})
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -83,16 +109,34 @@ class Campaign:
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
-        found = []
-        for name, declared in self.experiment.evaluations.items():
-            timesteps = declaration.timesteps_of(self.experiment, declared)
-            for seed in declaration.inherited(self.experiment, declared.run, "seeds"):
-                run = self.run(declared.run, seed)
-                options = method_options(run.method, run.options | declared.options).model_dump()
-                probe = declared.probe
-                settings = probe_settings(probe, declared.settings).model_dump(mode="json") if probe else {}
-                found.append(Evaluation(name, run, timesteps, options, declared.exits, probe, settings))
-        return found
+        return [
+            self._evaluation(name, run)
+            for name, declared in self.experiment.evaluations.items()
+            for seed in declaration.inherited(self.experiment, declared.run, "seeds")
+            if (run := self.run(declared.run, seed)).id not in self.missing
+        ]
+
+    def _evaluation(self, name: str, run: Run) -> Evaluation:
+        declared = self.experiment.evaluations[name]
+        timesteps = declaration.timesteps_of(self.experiment, declared)
+        models = {"options": self.catalogue.method_options(run.method, run.options | declared.options)}
+        if declared.probe:
+            models["settings"] = self.catalogue.probe_settings(declared.probe, declared.settings)
+        return Evaluation(
+            name=name,
+            run=run,
+            timesteps=timesteps,
+            options=models["options"].model_dump(),
+            exits=declared.exits,
+            probe=declared.probe,
+            settings=models["settings"].model_dump(mode="json") if declared.probe else {},
+            added=added_fields(declared),
+            unhashed=unhashed_fields(**models),
+        )
+
+    def without(self, missing: dict[str, str]) -> "Campaign":
+        """This campaign without the evaluations of some runs, by their ids, each with the reason why it lacks them."""
+        return Campaign(self.experiment, self.catalogue, str(self.data_folder or "") or None, self._data, missing)
 
     @cached_property
     def measured_runs(self) -> list[Run]:
@@ -155,8 +199,8 @@ class Campaign:
 
     @cached_property
     def set_digest(self) -> str:
-        experiment = self.experiment.model_dump(mode="json", include={"scale", "about", "table1", "figures", "show_images"})
-        return digest([experiment, [run.id for run in self.runs], [evaluation.id for evaluation in self.evaluations]])
+        shown = {key: hashed(getattr(self.experiment, key)) for key in ("scale", "about", "table1", "figures", "show_images")}
+        return digest([shown, [run.id for run in self.runs], [evaluation.id for evaluation in self.evaluations]])
 
     # What the workflow asks for
 

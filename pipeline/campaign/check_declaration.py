@@ -3,28 +3,25 @@
 from typing import Any
 
 from pipeline.campaign.declaration import Evaluation, Experiment, Figure, Row, Run, inherited, timesteps_of, trained_timesteps
-from pipeline.core.catalogue import backbones, discovered, method, method_options, probe_settings
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError, nearest
 
 
-def check(experiment: Experiment, scale: str) -> None:
+def check(experiment: Experiment, scale: str, catalogue: Catalogue) -> None:
     """What holds between the parts: every name exists, parents come to an end, children fit their parents."""
     if experiment.scale != scale:
         raise UserError(f"scale is {experiment.scale!r}, the file's name says {scale!r}: make them equal")
     for name in experiment.datasets:
-        discovered("pipeline.data.datasets", name, "dataset")
-    for name, network in experiment.networks.items():
-        if network.width % network.heads or network.width % 8:
-            raise UserError(f"networks.{name}: width {network.width} must be a multiple of 8 and of heads ({network.heads})")
+        catalogue.datasets[name]
     for name, recipe in experiment.recipes.items():
         if recipe.warmup_epochs > recipe.epochs:
             raise UserError(
                 f"recipes.{name}: warmup_epochs {recipe.warmup_epochs} is more than epochs {recipe.epochs}, of which it is part"
             )
     for label in experiment.runs:
-        check_run(experiment, label)
+        check_run(experiment, label, catalogue)
     for name, evaluation in experiment.evaluations.items():
-        check_evaluation(experiment, evaluation, f"evaluations.{name}")
+        check_evaluation(experiment, evaluation, f"evaluations.{name}", catalogue)
     shown = set()
     for index, row in enumerate(experiment.table1):
         check_row(experiment, row, f"table1.{index}")
@@ -33,13 +30,13 @@ def check(experiment: Experiment, scale: str) -> None:
             raise UserError(f"table1.{index}: {row.evaluation} at {reading[1]} stands in an earlier row too: take one out")
         shown.add(reading)
     for name, figure in experiment.figures.items():
-        check_figure(experiment, name, figure)
+        check_figure(experiment, name, figure, catalogue)
 
 
-def check_run(experiment: Experiment, label: str) -> None:
+def check_run(experiment: Experiment, label: str, catalogue: Catalogue) -> None:
     run = experiment.runs[label]
     known(run.recipe, experiment.recipes, f"runs.{label}.recipe")
-    checked_options(run.method, run.options, f"runs.{label}")
+    checked_options(run.method, run.options, f"runs.{label}", catalogue)
     ancestry = [label]
     while (parent := experiment.runs[ancestry[-1]].parent) is not None:
         known(parent, experiment.runs, f"runs.{ancestry[-1]}.parent")
@@ -56,34 +53,37 @@ def check_run(experiment: Experiment, label: str) -> None:
         raise UserError(f"runs.{label}.seeds: {list(seeds)} holds a seed twice: each is one run")
     known(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
     known(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
-    check_backbone(experiment, label, trained_timesteps(experiment, label), f"runs.{label}")
+    check_backbone(experiment, label, trained_timesteps(experiment, label), f"runs.{label}", catalogue)
     train, batch = experiment.datasets[inherited(experiment, label, "dataset")].train, experiment.recipes[run.recipe].batch
     if train and train < batch:
         raise UserError(f"runs.{label}: a batch of {batch} is larger than the {train} training images: use a smaller one")
-    check_start(label, run.method, experiment.runs[run.parent].method if run.parent else None)
+    check_start(label, run.method, experiment.runs[run.parent].method if run.parent else None, catalogue)
     if run.parent:
         check_child(experiment, label, run.parent)
 
 
-def check_backbone(experiment: Experiment, label: str, timesteps: int, where: str) -> None:
+def check_backbone(experiment: Experiment, label: str, timesteps: int, where: str, catalogue: Catalogue) -> None:
     """A run's method and timesteps are possible on its network."""
-    name, backbone = (
-        inherited(experiment, label, "network"),
-        experiment.networks[inherited(experiment, label, "network")].backbone,
-    )
-    allowed = backbones(experiment.runs[label].method)
-    if backbone not in allowed:
-        raise UserError(
-            f"{where}: {experiment.runs[label].method} is for {' or '.join(allowed)}, network {name!r} is a {backbone}"
-        )
-    if backbone == "vit" and timesteps != 1:
-        raise UserError(f"{where}: {timesteps} timesteps on network {name!r}, a ViT, which has no time: write timesteps: 1")
+    name = inherited(experiment, label, "network")
+    network, method_name = experiment.networks[name], experiment.runs[label].method
+    method = catalogue.methods[method_name]
+    allowed = getattr(method, "BACKBONES", catalogue.backbones.names)
+    if network.backbone not in allowed:
+        raise UserError(f"{where}: {method_name} is for {' or '.join(allowed)}, network {name!r} is a {network.backbone}")
+    if getattr(method, "ADAPTS_TOKENS", False) and not catalogue.backbones[network.backbone].TOKENS:
+        title = catalogue.backbones[network.backbone].TITLE
+        raise UserError(f"{where}: {method_name} adapts tokens, and network {name!r}, a {title}, has none: name another network")
+    try:
+        catalogue.network_settings(network.backbone, network.settings | {"timesteps": timesteps})
+    except UserError as error:
+        raise UserError(f"{where}: network {name!r}: {error}") from error
 
 
-def check_start(label: str, name: str, parent: str | None) -> None:
+def check_start(label: str, name: str, parent: str | None, catalogue: Catalogue) -> None:
     """A method trains, from the weights of a method that it can start from."""
-    allowed = method(name).PARENTS
-    if not hasattr(method(name), "loss"):
+    method = catalogue.methods[name]
+    allowed = method.PARENTS
+    if not hasattr(method, "loss"):
         raise UserError(f"runs.{label}.method: {name} trains nothing: name it among the exits of an evaluation")
     if parent not in allowed:
         wanted = " or ".join("no parent" if start is None else f"a run of {start}" for start in allowed)
@@ -106,17 +106,17 @@ def check_child(experiment: Experiment, label: str, parent: str) -> None:
         )
 
 
-def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str) -> None:
+def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str, catalogue: Catalogue) -> None:
     known(evaluation.run, experiment.runs, f"{where}.run")
     run = experiment.runs[evaluation.run]
-    checked_options(run.method, run.options | evaluation.options, where)
-    check_backbone(experiment, evaluation.run, timesteps_of(experiment, evaluation), where)
+    checked_options(run.method, run.options | evaluation.options, where, catalogue)
+    check_backbone(experiment, evaluation.run, timesteps_of(experiment, evaluation), where, catalogue)
     if evaluation.probe:
         try:
-            probe_settings(evaluation.probe, evaluation.settings)
+            catalogue.probe_settings(evaluation.probe, evaluation.settings)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-        check_changes(run, evaluation, f"{where}.probe")
+        check_changes(run, evaluation, f"{where}.probe", catalogue)
         if evaluation.exits:
             raise UserError(f"{where}.exits: a probe has none: take them out")
     elif evaluation.settings:
@@ -124,7 +124,7 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
     if len(set(evaluation.exits)) < len(evaluation.exits):
         raise UserError(f"{where}.exits: {list(evaluation.exits)} holds one twice")
     for name in evaluation.exits:
-        way_out = method(name)
+        way_out = catalogue.methods[name]
         if not hasattr(way_out, "confidence"):
             raise UserError(f"{where}.exits: method {name} has no exit, it runs every timestep: take it out")
         readable = (name,) if hasattr(way_out, "loss") else way_out.PARENTS
@@ -134,11 +134,11 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str)
             )
 
 
-def check_changes(run: Run, evaluation: Evaluation, where: str) -> None:
+def check_changes(run: Run, evaluation: Evaluation, where: str, catalogue: Catalogue) -> None:
     """Other options that a probe runs the network with are options of its method."""
-    changes = getattr(discovered("pipeline.reporting.figures", evaluation.probe, "figure"), "changes", lambda _: [])
-    for change in changes(probe_settings(evaluation.probe, evaluation.settings)):
-        checked_options(run.method, run.options | evaluation.options | change, where)
+    changes = getattr(catalogue.figures[evaluation.probe], "changes", lambda _: [])
+    for change in changes(catalogue.probe_settings(evaluation.probe, evaluation.settings)):
+        checked_options(run.method, run.options | evaluation.options | change, where, catalogue)
 
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:
@@ -157,12 +157,12 @@ def check_row(experiment: Experiment, row: Row, where: str) -> None:
         )
 
 
-def check_figure(experiment: Experiment, name: str, figure: Figure) -> None:
+def check_figure(experiment: Experiment, name: str, figure: Figure, catalogue: Catalogue) -> None:
     for evaluation in figure.evaluations:
         known(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
     if len(set(figure.evaluations)) < len(figure.evaluations):
         raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)} holds one twice")
-    module = discovered("pipeline.reporting.figures", name, "figure")
+    module = catalogue.figures[name]
     probe = name if hasattr(module, "measure") else None
     for evaluation in figure.evaluations:
         if experiment.evaluations[evaluation].probe != probe:
@@ -180,8 +180,8 @@ def known(name: str, section: dict, where: str) -> None:
         raise UserError(f"{where}: {name!r} is not declared: {nearest(name, section)}")
 
 
-def checked_options(name: str, options: dict[str, Any], where: str) -> None:
+def checked_options(name: str, options: dict[str, Any], where: str, catalogue: Catalogue) -> None:
     try:
-        method_options(name, options)
+        catalogue.method_options(name, options)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+PAPERS_BACKBONE = "spikformer"
 
 
 class Frozen(BaseModel):
@@ -23,14 +24,16 @@ class Dataset(Frozen):
     test: Positive | None = None
 
 
-class Network(Frozen):
-    """A backbone of `models`; its name in tables is <Backbone>-<depth>-<width>."""
+class Network(BaseModel):
+    """A backbone of `models`, and the settings of its network by its own model: `pipeline.campaign.read_declaration` fills them in."""
 
-    backbone: Literal["spikformer", "spikingformer", "vit"] = "spikformer"
-    depth: Positive = 4
-    width: Positive = 384
-    heads: Positive = 12
-    timesteps: Positive = 4
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    backbone: Name = PAPERS_BACKBONE
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
 
 
 class Recipe(Frozen):
@@ -91,7 +94,7 @@ class Row(Frozen):
 
 
 class Figure(Frozen):
-    """A figure, found by its file name in pipeline/figures/, and the evaluations it shows."""
+    """A figure, found by its file name in pipeline/reporting/figures/, and the evaluations it shows."""
 
     evaluations: tuple[Name, ...] = ()
 

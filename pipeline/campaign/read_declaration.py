@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.campaign.check_declaration import check
 from pipeline.campaign.declaration import Dataset, Evaluation, Experiment, Figure, Network, Recipe, Row, Run
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError, nearest
 from pipeline.core.paths import ROOT
 
@@ -20,19 +21,34 @@ EXPERIMENTS = ROOT / "workflow" / "experiments"
 FAULTS = 20  # of a declaration that are told at once
 
 
-def load(scale: str, folder: Path = EXPERIMENTS) -> Experiment:
-    """The declaration of a scale. Raises UserError with file, key and the nearest valid name."""
+def load(scale: str, catalogue: Catalogue, folder: Path = EXPERIMENTS) -> Experiment:
+    """Read and check the declaration of a scale. Raises UserError with file, key and the nearest valid name."""
     content = read(scale, folder)
-    where = shown(folder / f"{scale}.yaml")
+    try:
+        experiment = validate(content, catalogue)
+        check(experiment, scale, catalogue)
+    except UserError as error:
+        raise UserError(f"{shown(folder / f'{scale}.yaml')}: {error}") from error
+    return experiment
+
+
+def validate(content: Any, catalogue: Catalogue) -> Experiment:
+    """Make a declaration of a file's content, with all settings of its networks. Raises UserError that names each fault."""
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where}: {'; '.join(explain(fault) for fault in error.errors()[:FAULTS])}") from error
+        raise UserError("; ".join(explain(fault) for fault in error.errors()[:FAULTS])) from error
+    networks = {name: filled(name, network, catalogue) for name, network in experiment.networks.items()}
+    return experiment.model_copy(update={"networks": networks})
+
+
+def filled(name: str, network: Network, catalogue: Catalogue) -> Network:
+    """Give a network all the settings that its backbone has."""
     try:
-        check(experiment, scale)
+        settings = catalogue.network_settings(network.backbone, network.settings)
     except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-    return experiment
+        raise UserError(f"networks.{name}: {error}") from error
+    return Network(backbone=network.backbone, **settings.model_dump())
 
 
 def read(scale: str, folder: Path, heirs: tuple[str, ...] = ()) -> Any:

@@ -2,11 +2,15 @@
 
 import math
 
-import pandas as pd
+
+def is_missing(value: float | None) -> bool:
+    """Whether there is no number: None or NaN."""
+    return value is None or value != value
 
 
 def text(pattern: str, value: float | None) -> str:
-    return "" if pd.isna(value) else pattern.format(value)
+    """Format a number by a pattern, or give nothing where there is none."""
+    return "" if is_missing(value) else pattern.format(value)
 
 
 def number(value: float | None, pattern: str = "{:.2f}") -> str:
@@ -25,7 +29,7 @@ def energy(value: float, deviation: float | None = None) -> str:
     places = 3 if value < 1 else max(0, 2 - int(math.log10(value)))
     if 0 < value < 0.0005:
         return "< 0.001"
-    return f"{value:,.{places}f}" + ("" if pd.isna(deviation) else f" ± {deviation:,.{places}f}")
+    return f"{value:,.{places}f}" + ("" if is_missing(deviation) else f" ± {deviation:,.{places}f}")
 
 
 def duration(seconds: float) -> str:

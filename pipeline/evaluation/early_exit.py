@@ -4,11 +4,13 @@ The threshold is chosen on held-out images: of all that lose at most TOLERANCE p
 with the fewest. Dimensions: T timesteps, N images, C classes.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from pipeline.core.catalogue import method
 from pipeline.evaluation.measure import Measurement
 
+Confidence = Callable[[np.ndarray], np.ndarray]  # a method's, of mean logits [T, N, C]: [T, N]
 TOLERANCE = 0.5  # percentage points of held-out accuracy
 SEEN_DIGITS = 9  # confidences closer than that are one
 
@@ -39,14 +41,13 @@ def choose_threshold(confidence: np.ndarray, correct: np.ndarray) -> float:
     return float("inf")
 
 
-def exit_stops(name: str, test: Measurement, threshold: float | None) -> np.ndarray:
+def exit_stops(confidence: Confidence, test: Measurement, threshold: float | None) -> np.ndarray:
     """The timestep, from 1, at which each test image stops by a method's exit: int64 [N]; None: no threshold is high enough."""
-    return stops(method(name).confidence(test.means), np.inf if threshold is None else threshold)
+    return stops(confidence(test.means), np.inf if threshold is None else threshold)
 
 
-def read_exit(name: str, test: Measurement, heldout: Measurement) -> dict:
+def read_exit(confidence: Confidence, test: Measurement, heldout: Measurement) -> dict:
     """What the exit of a method gives on the test images, with the threshold that the held-out images chose."""
-    confidence = method(name).confidence
     held, seen = confidence(heldout.means), confidence(test.means)
     threshold = choose_threshold(held, heldout.correct)
     stop, heldout_stop = stops(seen, threshold), stops(held, threshold)

@@ -39,8 +39,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.energy_taps import COUNTS, NUMBERS, Drive, EnergyTap
 from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
-from pipeline.evaluation.energy_layers import COUNTS, MODULES, NUMBERS, Drive, Tap, taps_of
+from pipeline.evaluation.energy_layers import MODULES, taps_of
 
 MAC_PJ, AC_PJ = 4.6, 0.9  # pJ per operation, 32 bits, 45 nm: Horowitz 2014, ISSCC
 
@@ -111,10 +112,12 @@ def picojoule(inputs: str, told: Drive) -> np.ndarray:
 class Account:
     """Adds up what taps read, batch by batch."""
 
-    taps: list[Tap]
-    heard: dict[Tap, Drive] = field(default_factory=dict)  # of the batch that is running
+    taps: list[EnergyTap]
+    heard: dict[EnergyTap, Drive] = field(default_factory=dict)  # of the batch that is running
     live: dict[nn.Module, Tensor | None] = field(default_factory=dict)  # what blocks were last called with
-    sums: dict[Tap, list[np.ndarray]] = field(default_factory=dict)  # over images: the parts of Drive [T], pJ [conventions, T]
+    sums: dict[EnergyTap, list[np.ndarray]] = field(
+        default_factory=dict
+    )  # over images: the parts of Drive [T], pJ [conventions, T]
     images: list[np.ndarray] = field(default_factory=list)
 
     @contextmanager
@@ -180,7 +183,7 @@ class Account:
         return Energy([row(tap, self.sums[tap], images.shape[-1]) for tap in self.taps if tap in self.sums], images)
 
 
-def row(tap: Tap, sums: list[np.ndarray], images: int) -> dict:
+def row(tap: EnergyTap, sums: list[np.ndarray], images: int) -> dict:
     tokens, inputs, nonzero, total, operations, energy = sums
     told = {"module": tap.module, "block": tap.block, "layer": tap.name}
     told |= {"operations": (operations / images).tolist(), "live_tokens": (tokens / images).tolist()}

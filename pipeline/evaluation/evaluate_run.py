@@ -12,7 +12,6 @@ import numpy as np
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
 from pipeline.core.atomic_files import read_json, replace_sealed
-from pipeline.core.catalogue import discovered, probe_settings
 from pipeline.core.errors import UserError
 from pipeline.evaluation import gpu_locks
 from pipeline.evaluation.arrays import save_arrays
@@ -79,10 +78,11 @@ def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndar
     doubts = warnings(spikes.silent, test)
     metrics |= {"energy": summary(energy), "warnings": len(doubts)}
     if evaluation.exits:
+        confidences = {name: subject.catalogue.methods[name].confidence for name in evaluation.exits}
         heldout = subject.measure(network, "heldout")
-        metrics["exit"] = {name: read_exit(name, test, heldout) for name in evaluation.exits}
+        metrics["exit"] = {name: read_exit(confidence, test, heldout) for name, confidence in confidences.items()}
         for name, told in metrics["exit"].items():
-            told["energy"] = at_stop(energy, exit_stops(name, test, told["threshold"]))
+            told["energy"] = at_stop(energy, exit_stops(confidences[name], test, told["threshold"]))
         arrays |= {"heldout_labels": heldout.labels.astype(np.uint16), "heldout_logits": heldout.logits}
     return metrics, arrays, {"layers": energy.layers, "warnings": doubts}
 
@@ -102,9 +102,9 @@ def probe(subject: "Subject") -> dict:
     import torch
 
     evaluation = subject.evaluation
-    figure = discovered("pipeline.reporting.figures", evaluation.probe, "figure")
+    figure = subject.catalogue.figures[evaluation.probe]
     with torch.no_grad():
-        return figure.measure(subject, probe_settings(evaluation.probe, evaluation.settings))
+        return figure.measure(subject, subject.catalogue.probe_settings(evaluation.probe, evaluation.settings))
 
 
 def arrays_of(measured) -> dict[str, np.ndarray]:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from models.at_snn import ATSNN
-from models.packed import PACKED_BLOCKS, PackedATSNN
+from models.backbone import backbone_of
+from models.packed import PackedATSNN, can_pack
 from pipeline.core.errors import UserError
 
 BIN = 0.5  # width of the histogram of channel 0, whose values are integers until tokens merge
@@ -84,14 +85,13 @@ def measure(
 
     `arithmetic` makes the context that chooses the precision of products, as accelerate's `autocast` does. Where several
     processes have some of the batches each, `gather` brings what they saw together (pipeline.training.processes). AT-SNN computes
-    live tokens only, where `models.packed` knows the backbone. Raises NotFinite: the class that a NaN names is none.
+    live tokens only, where the backbone's blocks can. Raises NotFinite where a logit is not finite, since it names no class.
     """
     was_training, seen = network.training, []
     network.eval()
-    depth = len(getattr(network, "backbone", network).blocks)
+    depth = len(getattr(backbone_of(network), "blocks", ()))
     adaptive = isinstance(network, ATSNN)
-    packs = adaptive and all(type(block) in PACKED_BLOCKS for block in network.backbone.blocks)
-    run = partial(PackedATSNN(network), trace=True) if packs else network
+    run = partial(PackedATSNN(network), trace=True) if adaptive and can_pack(network) else network
     for images, target in batches:
         images = images.to(device, dtype)
         with arithmetic():

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from models.spikformer.network import SSA, SpikingConv, SpikingLinear
-from models.spikingformer.network import Neuron
+from models.backbone import backbone_of
 from pipeline.evaluation.measure import Measurement
 
 
@@ -33,26 +32,21 @@ class Spikes:
 
 @contextmanager
 def spikes_of(network: nn.Module) -> Iterator[Spikes]:
-    """Listens to every spiking layer of a network within the block: q, k and v each, and the neurons after attention.
+    """Listen to every neuron of a network within the block, where its backbone says that their spikes are read.
 
-    A layer on packed rows is not heard (models.packed). Networks without spikes have no such layer.
+    A layer on packed rows is not heard (`models.packed`). Networks without spikes have none.
     """
     spikes, hooks = Spikes(), []
 
-    def hear(*names: str):
-        def listen(_module, _given, output: Tensor) -> None:
-            for name, part in zip(names, output.chunk(len(names), dim=-1)):
-                spikes.listen(name, part)
+    def listen(names: tuple[str, ...], heard: Tensor) -> None:
+        for name, part in zip(names, heard.chunk(len(names), dim=-1)):
+            spikes.listen(name, part)
 
-        return listen
-
-    for name, module in network.named_modules():
-        name = name.removeprefix("backbone.")
-        if isinstance(module, SSA):
-            hooks.append(module.qkv.register_forward_hook(hear(*(f"{name}.{part}" for part in "qkv"))))
-            hooks.append(module.projection.register_forward_pre_hook(lambda _m, given, name=name: spikes.listen(name, given[0])))
-        elif isinstance(module, SpikingConv | SpikingLinear | Neuron) and not name.endswith(".qkv"):
-            hooks.append(module.register_forward_hook(hear(name)))
+    for names, layer, given in backbone_of(network).spike_taps():
+        if given:
+            hooks.append(layer.register_forward_pre_hook(lambda _, inputs, names=names: listen(names, inputs[0])))
+        else:
+            hooks.append(layer.register_forward_hook(lambda _, inputs, output, names=names: listen(names, output)))
     try:
         yield spikes
     finally:

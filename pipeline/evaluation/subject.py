@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.core.catalogue import Catalogue
 from pipeline.data.evaluation_batches import evaluation_batches
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.build_network import backbone_for, load_trained, network_for
@@ -25,18 +27,19 @@ class Subject:
     device: torch.device
     dtype: torch.dtype
     arithmetic: Callable
+    catalogue: Catalogue
 
     @classmethod
-    def open(cls, campaign, evaluation: Evaluation, data: Prepared, accelerator) -> "Subject":
-        backbone = backbone_for(evaluation.run, evaluation.timesteps)
+    def open(cls, campaign: Campaign, evaluation: Evaluation, data: Prepared, accelerator) -> "Subject":
+        backbone = backbone_for(campaign.catalogue, evaluation.run, evaluation.timesteps)
         load_trained(campaign, evaluation.run, backbone)
         dtype = torch.float64 if evaluation.run.precision == "float64" else torch.float32
         backbone.to(accelerator.device, dtype).eval()
-        return cls(evaluation, backbone, data, accelerator.device, dtype, accelerator.autocast)
+        return cls(evaluation, backbone, data, accelerator.device, dtype, accelerator.autocast, campaign.catalogue)
 
     def network(self, **changes) -> nn.Module:
         """The backbone as the evaluation's method runs it, with some of its options changed."""
-        return network_for(self.evaluation.run.method, self.evaluation.options | changes, self.backbone).eval()
+        return network_for(self.catalogue, self.evaluation.run.method, self.evaluation.options | changes, self.backbone).eval()
 
     def batches(self, split: str = "test", images: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The split's batches in order, normalised images [B, 3, S, S] and labels [B]; its first `images` where they are given."""

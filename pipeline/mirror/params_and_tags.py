@@ -2,7 +2,7 @@
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation, Run
-from pipeline.campaign.titles import row_name, title
+from pipeline.campaign.titles import row_title, run_title
 from pipeline.mirror.mlflow_run import Mirror
 
 
@@ -17,7 +17,7 @@ def run_mirror(campaign: Campaign, run: Run, start: dict) -> Mirror:
     named = {name for name, declared in campaign.experiment.evaluations.items() if declared.run == run.label}
     tags = tags_of(campaign, run, run.options, named) | {"kind": "training", "label": run.label}
     tags |= {"git.commit": made["git"]["commit"] or "unknown"}
-    return Mirror(campaign.experiment.scale, run.id, title(run, run.options), params, tags, dataset(run))
+    return Mirror(campaign.experiment.scale, run.id, run_title(campaign.catalogue, run, run.options), params, tags, dataset(run))
 
 
 def evaluation_mirror(campaign: Campaign, evaluation: Evaluation) -> Mirror:
@@ -29,7 +29,7 @@ def evaluation_mirror(campaign: Campaign, evaluation: Evaluation) -> Mirror:
     tags |= {"kind": kind, "label": evaluation.name, "mlflow.runType": "evaluation"}
     if evaluation.probe:
         params |= {"probe": evaluation.probe} | {f"setting.{k}": v for k, v in evaluation.settings.items()}
-    name = f"{f'probe {evaluation.probe}' if evaluation.probe else 'evaluation'}: {title(run, evaluation.options)}"
+    name = f"{f'probe {evaluation.probe}' if evaluation.probe else 'evaluation'}: {run_title(campaign.catalogue, run, evaluation.options)}"
     return Mirror(campaign.experiment.scale, evaluation.id, name, params, tags, dataset(run))
 
 
@@ -40,7 +40,7 @@ def common_params(run: Run, options: dict) -> dict:
 
 def tags_of(campaign: Campaign, run: Run, options: dict, evaluations: set[str]) -> dict[str, str]:
     """What users filter and group by; `table1` has the rows that show one of these evaluations."""
-    rows = [row_name(campaign, row) for row in campaign.experiment.table1 if row.evaluation in evaluations]
+    rows = [row_title(campaign, row) for row in campaign.experiment.table1 if row.evaluation in evaluations]
     tags = {"scale": campaign.experiment.scale, "dataset": run.data.name, "method": run.method, "seed": str(run.seed)}
     return tags | {"gamma": str(options.get("gamma", "")), "table1": "; ".join(rows)}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation, Run
 from pipeline.core.atomic_files import read_json
-from pipeline.core.catalogue import discovered, probe_settings
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError
 from pipeline.data.identity import Data
 from pipeline.data.sources import HELD_OUT
@@ -24,7 +24,7 @@ class Cost:
     evaluate_left: float | None
 
 
-def counts(data: Data) -> tuple[int, int] | None:
+def counts(catalogue: Catalogue, data: Data) -> tuple[int, int] | None:
     """Training and test images that are used: as prepared, else as declared, else all there are, where that is known."""
     meta = data.folder / "meta.json"
     if meta.exists():
@@ -33,14 +33,14 @@ def counts(data: Data) -> tuple[int, int] | None:
             return told["train"], told["test"]
         except (UserError, KeyError, TypeError):
             pass  # what prepares it says what is wrong with it
-    most = getattr(discovered("pipeline.data.datasets", data.name, "dataset"), "COUNTS", (None, None))
+    most = getattr(catalogue.datasets[data.name], "COUNTS", (None, None))
     found = [declared or known for declared, known in zip((data.train, data.test), most)]
     return None if None in found else (found[0], found[1])
 
 
 def cost(campaign: Campaign, run: Run, progress: Progress, rates: Rates) -> Cost:
     """What a run takes on the device of `rates`. What is finished or begun took what its record says."""
-    epoch, end = epoch_hours(run, rates)
+    epoch, end = epoch_hours(campaign.catalogue, run, rates)
     whole = None if epoch is None else epochs(run) * epoch + (end if run.parent else 0)
     spent = rates.spent.get(run.id)
     if progress.state == FINISHED:
@@ -50,15 +50,15 @@ def cost(campaign: Campaign, run: Run, progress: Progress, rates: Rates) -> Cost
         train = whole if spent is None else spent + left
     else:
         train = left = whole
-    own = [evaluation_hours(evaluation, rates) for evaluation in campaign.evaluations_of(run)]
+    own = [evaluation_hours(campaign.catalogue, evaluation, rates) for evaluation in campaign.evaluations_of(run)]
     evaluate = None if None in own else sum(own)
     done = not own or (progress.state == FINISHED and campaign.results_file(run).exists())
     return Cost(train, left, evaluate, 0.0 if done else evaluate)
 
 
-def epoch_hours(run: Run, rates: Rates) -> tuple[float | None, float | None]:
+def epoch_hours(catalogue: Catalogue, run: Run, rates: Rates) -> tuple[float | None, float | None]:
     """Hours of an epoch with its end, and of an end alone, which measures held-out and test images."""
-    known, images = speeds(run, rates), counts(run.data)
+    known, images = speeds(run, rates), counts(catalogue, run.data)
     if known is None or images is None:
         return None, None
     (trained, passed), (train, test) = known, images
@@ -73,20 +73,20 @@ def speeds(run: Run, rates: Rates) -> tuple[float, float] | None:
     return None if trained is None or passed is None else (trained, passed)
 
 
-def evaluation_hours(evaluation: Evaluation, rates: Rates) -> float | None:
+def evaluation_hours(catalogue: Catalogue, evaluation: Evaluation, rates: Rates) -> float | None:
     """A pass that measures, one that counts energy, and one over held-out images where exits are declared; a probe's passes."""
-    images = counts(evaluation.run.data)
+    images = counts(catalogue, evaluation.run.data)
     rate = rates.passed.get(kinds.pass_kind(evaluation)) or rates.passed.get(kinds.pass_of(evaluation.run))
     if rate is None or images is None:
         return None
     if evaluation.probe:
-        return probe_images(evaluation, images[1]) / rate / HOUR
+        return probe_images(catalogue, evaluation, images[1]) / rate / HOUR
     energy = 1.0 if rates.energy is None else rates.energy
     return (images[1] * (1 + energy) + (HELD_OUT if evaluation.exits else 0)) / rate / HOUR
 
 
-def probe_images(evaluation: Evaluation, test: int) -> int:
+def probe_images(catalogue: Catalogue, evaluation: Evaluation, test: int) -> int:
     """Images that a probe passes over, each as often as its settings say; once, where its figure does not say how often."""
-    settings = probe_settings(evaluation.probe, evaluation.settings)
-    passes = getattr(discovered("pipeline.reporting.figures", evaluation.probe, "figure"), "passes", lambda _: 1)(settings)
+    settings = catalogue.probe_settings(evaluation.probe, evaluation.settings)
+    passes = getattr(catalogue.figures[evaluation.probe], "passes", lambda _: 1)(settings)
     return min(settings.images or test, test) * passes

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation, Run
 from pipeline.campaign.published_weights import FOLDER
-from pipeline.core.catalogue import discovered
+from pipeline.core.catalogue import Catalogue
 from pipeline.data.identity import Data
 from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
@@ -25,7 +25,7 @@ def disk(campaign: Campaign, rates: Rates, devices: int) -> dict:
     sizes = weights_bytes(campaign, rates)
     weights, checkpoints = ([sizes.get(network_of(run), (None, None))[i] for run in campaign.runs] for i in (0, 1))
     found = {
-        "prepared": [prepared_bytes(campaign.data(name)) for name in campaign.experiment.datasets],
+        "prepared": [prepared_bytes(campaign.catalogue, campaign.data(name)) for name in campaign.experiment.datasets],
         "weights": weights,
         "checkpoints": [size and CHECKPOINTS * size for size in checkpoints],
         "arrays": [arrays_bytes(campaign, run) for run in campaign.measured_runs],
@@ -63,28 +63,32 @@ def network_of(run: Run) -> str:
 
 def arrays_bytes(campaign: Campaign, run: Run) -> int | None:
     """The arrays of a run's evaluations: as they lie here, else at most, not compressed."""
-    path, images = campaign.arrays_file(run), counts(run.data)
+    path, images = campaign.arrays_file(run), counts(campaign.catalogue, run.data)
     if path.exists():
         return path.stat().st_size
     if images is None:
         return None
-    return sum(array_bytes(evaluation, images[1]) for evaluation in campaign.evaluations_of(run) if not evaluation.probe)
+    return sum(
+        array_bytes(campaign.catalogue, evaluation, images[1])
+        for evaluation in campaign.evaluations_of(run)
+        if not evaluation.probe
+    )
 
 
-def array_bytes(evaluation: Evaluation, test: int) -> int:
+def array_bytes(catalogue: Catalogue, evaluation: Evaluation, test: int) -> int:
     """pipeline.evaluation.evaluate_run.arrays_of: labels and logits, and each token's fate where tokens are adaptive."""
     T = evaluation.timesteps
-    classes = discovered("pipeline.data.datasets", evaluation.run.data.name, "dataset").CLASS_COUNT
+    classes = catalogue.datasets[evaluation.run.data.name].CLASS_COUNT
     image = 2 + 4 * T * classes
     tokens = TOKENS * (T + 2) + 8 * T if "gamma" in evaluation.options else 0
     return test * (image + tokens) + (HELD_OUT * image if evaluation.exits else 0)
 
 
-def prepared_bytes(data: Data) -> int | None:
+def prepared_bytes(catalogue: Catalogue, data: Data) -> int | None:
     """Images and labels of a prepared data set: as they lie here, else by their number."""
     if data.folder.is_dir():
         return folder_bytes(data.folder)
-    size, images = discovered("pipeline.data.datasets", data.name, "dataset").IMAGE_SIZE, counts(data)
+    size, images = catalogue.datasets[data.name].IMAGE_SIZE, counts(catalogue, data)
     return images and (sum(images) + HELD_OUT) * (3 * size * size + 8)
 
 

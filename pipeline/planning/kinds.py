@@ -42,15 +42,17 @@ class Device:
 
 def kind_of(run: Run) -> str:
     """The kind of a training."""
-    recipe = {key: run.recipe[key] for key in PREPARES}
-    return digest([run.data.name, run.network, run.method, run.options, recipe])
+    told = run.identity
+    recipe = {key: value for key, value in told["recipe"].items() if key in PREPARES}
+    return digest([run.data.name, told["network"], run.method, told["options"], recipe])
 
 
 def pass_of(run: Run, timesteps: int | None = None, options: dict | None = None) -> str:
     """The kind of a pass over images: of a training's own ones, or at other timesteps, with other options."""
-    network = run.network | ({"timesteps": timesteps} if timesteps else {})
-    return digest([run.data.name, network, run.method, run.options if options is None else options])
+    told = run.identity
+    network = told["network"] | ({"timesteps": timesteps} if timesteps else {})
+    return digest([run.data.name, network, run.method, told["options"] if options is None else options])
 
 
 def pass_kind(evaluation: Evaluation) -> str:
-    return pass_of(evaluation.run, evaluation.timesteps, evaluation.options)
+    return pass_of(evaluation.run, evaluation.timesteps, evaluation.hashed_options)

@@ -2,9 +2,9 @@
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
+from pipeline.campaign.titles import data_title, method_title
 from pipeline.planning.costs import Cost, evaluation_hours
 from pipeline.planning.rates import Rates
-from pipeline.reporting.drawing.campaign_results import data_title, title
 
 METHOD = "at_snn"
 
@@ -30,8 +30,11 @@ def one_more_gamma(campaign: Campaign, costs: dict[str, Cost], rates: Rates) -> 
             own = [run for run in campaign.runs if run.label == label]
             seeds = sum(run.label == declared.parent for run in campaign.runs)
             each = [hours_of(campaign, run, costs, rates) for run in own]
-            line = {"data": data_title(own[0].data.name), "architecture": own[0].architecture, "seeds": seeds}
-            line |= {"as": title(METHOD, own[0].options), "hours": None if None in each else seeds * sum(each) / len(each)}
+            line = {"data": data_title(campaign.catalogue, own[0].data.name), "architecture": own[0].architecture, "seeds": seeds}
+            line |= {
+                "as": method_title(campaign.catalogue, METHOD, own[0].options),
+                "hours": None if None in each else seeds * sum(each) / len(each),
+            }
             key = line["data"], line["architecture"]
             if key not in found or (line["hours"] or 0) > (found[key]["hours"] or 0):
                 found[key] = line
@@ -42,5 +45,5 @@ def hours_of(campaign: Campaign, run: Run, costs: dict[str, Cost], rates: Rates)
     """A retraining and its evaluation as it was trained, without those at other options."""
     plain = (e for e in campaign.evaluations_of(run) if not e.probe and e.options == run.options)
     evaluation = next(plain, None)
-    hours = [costs[run.id].train, evaluation_hours(evaluation, rates) if evaluation else 0.0]
+    hours = [costs[run.id].train, evaluation_hours(campaign.catalogue, evaluation, rates) if evaluation else 0.0]
     return None if None in hours else sum(hours)

@@ -6,6 +6,8 @@ which is named; what was not measured has none, and the totals without it say "a
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
+from pipeline.campaign.titles import data_title, method_title
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError
 from pipeline.core.record import read
 from pipeline.data.identity import Data
@@ -16,7 +18,6 @@ from pipeline.planning.lanes import Job, longest_chain, wall_hours
 from pipeline.planning.one_more import one_more_gamma, one_more_seed
 from pipeline.planning.progress import FAILED, FINISHED, NOT_BEGUN, UNDER_WAY, Progress, epochs, progress_of
 from pipeline.planning.rates import Rates, rates_of
-from pipeline.reporting.drawing.campaign_results import data_title, title
 
 
 def plan(campaign: Campaign, devices: int = 1, wanted: str | None = None) -> dict:
@@ -40,7 +41,7 @@ def plan(campaign: Campaign, devices: int = 1, wanted: str | None = None) -> dic
 
 
 def unknown_counts(campaign: Campaign) -> list[str]:
-    return [name for name in campaign.experiment.datasets if counts(campaign.data(name)) is None]
+    return [name for name in campaign.experiment.datasets if counts(campaign.catalogue, campaign.data(name)) is None]
 
 
 def without_arrays(campaign: Campaign, costs: dict[str, Cost]) -> list[str]:
@@ -58,15 +59,20 @@ def throughput(campaign: Campaign, rates: Rates) -> dict:
     trained = {kinds.kind_of(run): run for run in campaign.runs}
     missing = [run for run in trained.values() if speeds(run, rates) is None]
     told = {"device": rates.device and str(rates.device), "kinds": len(trained), "recorded": rates.recorded}
-    told |= {"measured": len(trained) - rates.recorded - len(missing), "missing": [kind_title(run) for run in missing]}
+    told |= {
+        "measured": len(trained) - rates.recorded - len(missing),
+        "missing": [kind_title(campaign.catalogue, run) for run in missing],
+    }
     if file := rates.file:
         told["file"] = {key: file[key] for key in ("device", "gpu", "cores", "threads", "precision")}
         told["file"]["batches"] = sorted({(entry["batch"], entry["declared_batch"]) for entry in file["kinds"]})
     return told
 
 
-def kind_title(run: Run) -> str:
-    return f"{data_title(run.data.name)}, {run.architecture}, {title(run.method, run.options)}, T = {run.network['timesteps']}"
+def kind_title(catalogue: Catalogue, run: Run) -> str:
+    """Name what trainings of one kind share."""
+    method = method_title(catalogue, run.method, run.options)
+    return f"{data_title(catalogue, run.data.name)}, {run.architecture}, {method}, T = {run.network['timesteps']}"
 
 
 def jobs(campaign: Campaign, progress: dict[str, Progress]) -> dict[str, dict]:
@@ -102,7 +108,7 @@ def trainings(campaign: Campaign, progress: dict[str, Progress], rates: Rates, c
         mine = [costs[run.id] for run in own]
         line = {
             "label": label,
-            "title": kind_title(own[0]),
+            "title": kind_title(campaign.catalogue, own[0]),
             "parent": declared.parent,
             "seeds": len(own),
             "epochs": epochs(own[0]),
@@ -193,7 +199,7 @@ def open_plan(campaign: Campaign) -> tuple[Campaign, str]:
     ):
         return campaign, ""
     images = recorded_images(campaign)
-    other = Campaign(campaign.experiment, images=images)
+    other = Campaign(campaign.experiment, campaign.catalogue, images=images)
     if not any(other.run_folder(run).exists() for run in other.runs):
         return campaign, ""
     return other, (

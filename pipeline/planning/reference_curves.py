@@ -10,7 +10,7 @@ kinds don't share, a kind's own where it has several seeds. So it finds a traini
 """
 
 import math
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pandas as pd
@@ -18,13 +18,14 @@ import yaml
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import NUMERICS, Run
+from pipeline.campaign.titles import data_title, method_title
 from pipeline.core import atomic_files
 from pipeline.core import record as records
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.checksums import digest
 from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
 from pipeline.data.identity import Data
-from pipeline.reporting.drawing import campaign_results
 
 CURVES = ROOT / "baselines" / "reference_curves.csv"
 DEVIATIONS = 4.0
@@ -42,7 +43,7 @@ COLUMNS = ["scale", "kind", "title", "dataset", "architecture", "epoch", "metric
 
 def kind_of(run: Run) -> dict:
     """What two runs must have in common to go alike: all that is declared of them and of what they start from, but the seed."""
-    fields = {key: getattr(run, key) for key in ("method", "options", "network", "recipe")}
+    fields = {key: run.identity[key] for key in ("method", "options", "network", "recipe")}
     data = {"name": run.data.name, "train": run.data.train}
     return fields | {"data": data, "parent": kind_of(run.parent) if run.parent else None}
 
@@ -60,7 +61,7 @@ def curves(campaign: Campaign) -> pd.DataFrame:
         if (campaign.run_folder(run) / "done.json").exists():
             about = {
                 "kind": digest(kind_of(run)),
-                "title": campaign_results.title(run.method, run.options),
+                "title": method_title(campaign.catalogue, run.method, run.options),
                 "dataset": run.data.name,
             }
             about |= {"architecture": run.architecture, "run": run.id}
@@ -101,12 +102,12 @@ def keep(campaign: Campaign) -> str:
     return f"{CURVES.relative_to(ROOT)}: {made.kind.nunique()} kinds of training of scale {campaign.experiment.scale}"
 
 
-def compare(run: Run, entries: list[dict], reference: pd.DataFrame) -> pd.DataFrame:
+def compare(catalogue: Catalogue, run: Run, entries: list[dict], reference: pd.DataFrame) -> pd.DataFrame:
     """The run beside the reference, a line per epoch and metric that both have: value, low, high and whether it lies between."""
     own = reference[reference.kind == digest(kind_of(run))]
     if own.empty:
         raise UserError(
-            f"no reference for {campaign_results.title(run.method, run.options)} on {run.architecture} as {run.id} is trained: {known(run, reference)}"
+            f"no reference for {method_title(catalogue, run.method, run.options)} on {run.architecture} as {run.id} is trained: {known(catalogue, run, reference)}"
         )
     lines, told = [], epochs_of(entries)
     for line in own.itertuples():
@@ -129,12 +130,12 @@ def allowed(line) -> float:
     return DEVIATIONS * math.sqrt(1 + 1 / line.n) * max(line.deviation, least)
 
 
-def known(run: Run, reference: pd.DataFrame) -> str:
+def known(catalogue: Catalogue, run: Run, reference: pd.DataFrame) -> str:
     """What there is a reference for, those of the run's data set first."""
     near = reference[reference.dataset == run.data.name]
     found = (near if len(near) else reference).drop_duplicates("kind")
     titles = [
-        f"{line.title} on {campaign_results.data_title(line.dataset)}, {line.architecture}, scale {line.scale}"
+        f"{line.title} on {data_title(catalogue, line.dataset)}, {line.architecture}, scale {line.scale}"
         for line in found.itertuples()
     ]
     return f"known are {'; '.join(titles)}" if titles else "none is kept yet, python -m pipeline.reference makes one"
@@ -154,7 +155,7 @@ def find_run(campaign: Campaign, run_id: str) -> Run:
     if not run_id:
         raise UserError(f"which run? make check-run RUN=<id>, one of {campaign.folder / 'runs'}, or as the training says it")
     told = campaign.folder / "runs" / run_id / "declaration.yaml"
-    return stored_run(told) if told.exists() else campaign.find_run(run_id)
+    return stored_run(campaign.catalogue, told) if told.exists() else campaign.find_run(run_id)
 
 
 def check(campaign: Campaign, wanted: str) -> tuple[str, bool]:
@@ -163,17 +164,21 @@ def check(campaign: Campaign, wanted: str) -> tuple[str, bool]:
         raise UserError(f"{CURVES} is missing: git checkout brings it back, python -m pipeline.reference makes one")
     run_id = Path(wanted).name
     run = find_run(campaign, run_id)
-    table = compare(run, find_entries(campaign, run_id), pd.read_csv(CURVES))
-    return tell(run, table), bool(table.within.all())
+    table = compare(campaign.catalogue, run, find_entries(campaign, run_id), pd.read_csv(CURVES))
+    return tell(campaign.catalogue, run, table), bool(table.within.all())
 
 
-def stored_run(path: Path) -> Run:
+def stored_run(catalogue: Catalogue, path: Path) -> Run:
     """A run as its folder declares it, and those that it starts from. Raises UserError where that can't be read."""
     try:
         told = yaml.safe_load(path.read_text())
         data = Data(**{key.name: told["data"][key.name] for key in fields(Data)})
-        parent = stored_run(path.parents[1] / Path(told["parent"]).name / path.name) if told["parent"] else None
-        return Run(**{key.name: told[key.name] for key in fields(Run)} | {"data": data, "parent": parent})
+        parent = stored_run(catalogue, path.parents[1] / Path(told["parent"]).name / path.name) if told["parent"] else None
+        declared = {key.name: told[key.name] for key in fields(Run) if key.default is MISSING}
+        settings = {key: value for key, value in told["network"].items() if key != "backbone"}
+        backbone = told["network"]["backbone"]
+        architecture = catalogue.architecture(backbone, catalogue.network_settings(backbone, settings))
+        return Run(**declared | {"data": data, "parent": parent, "architecture": architecture})
     except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
@@ -181,11 +186,11 @@ def stored_run(path: Path) -> Run:
         ) from error
 
 
-def tell(run: Run, table: pd.DataFrame) -> str:
+def tell(catalogue: Catalogue, run: Run, table: pd.DataFrame) -> str:
     """The comparison in lines; what is off is marked."""
     count = table.n.max()
     lines = [
-        f"{run.id}: {campaign_results.title(run.method, run.options)} beside {count} reference seed{'s' if count > 1 else ''}"
+        f"{run.id}: {method_title(catalogue, run.method, run.options)} beside {count} reference seed{'s' if count > 1 else ''}"
     ]
     if table.own.any():
         lines.append("  it is one of them" if count > 1 else "  it is that seed itself, so this says nothing")

@@ -17,15 +17,15 @@ from pathlib import Path
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation, Run
+from pipeline.campaign.titles import data_title, method_title
 from pipeline.core import provenance
 from pipeline.core.atomic_files import replace_json
-from pipeline.core.catalogue import discovered
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.checksums import digest
 from pipeline.data.identity import Data
 from pipeline.evaluation import gpu_locks
 from pipeline.planning import kinds
 from pipeline.planning.rates import read_file, throughput_file
-from pipeline.reporting.drawing.campaign_results import data_title, title
 
 SMALL_BATCH = 8  # on a processor, where nothing else is said
 STEPS = {"gpu": 40, "processor": 2}  # that are timed
@@ -69,7 +69,7 @@ def measure_all(campaign: Campaign, batch: int | None, steps: int | None, again:
     how = settings(experiment.loader_workers, gpu, batch, steps)
     for key, subject in (trained | passed).items():
         if key not in known:
-            say(f"{name_of(subject)} ...")
+            say(f"{name_of(campaign.catalogue, subject)} ...")
             known[key] = measured(campaign, subject, how)
             say(f"    {told(known[key])}")
         replace_json(file, about | {"kinds": [known[key] for key in (trained | passed) if key in known]})
@@ -104,10 +104,10 @@ def wanted(campaign: Campaign) -> tuple[dict[str, Run], dict[str, Evaluation]]:
     return dict(reversed(trained.items())), dict(reversed(passed.items()))
 
 
-def name_of(subject: Run | Evaluation) -> str:
+def name_of(catalogue: Catalogue, subject: Run | Evaluation) -> str:
     run = getattr(subject, "run", subject)
     options, timesteps = subject.options, getattr(subject, "timesteps", run.network["timesteps"])
-    return f"{data_title(run.data.name)} {run.architecture} {title(run.method, options)}, T = {timesteps}"
+    return f"{data_title(catalogue, run.data.name)} {run.architecture} {method_title(catalogue, run.method, options)}, T = {timesteps}"
 
 
 def told(entry: dict) -> str:
@@ -120,7 +120,7 @@ def measured(campaign: Campaign, subject: Run | Evaluation, how: How) -> dict:
     run = getattr(subject, "run", subject)
     training = subject is run
     batch = how.batch or run.recipe["batch"]
-    entry = {"title": name_of(subject), "trained_kind": kinds.kind_of(run) if training else None}
+    entry = {"title": name_of(campaign.catalogue, subject), "trained_kind": kinds.kind_of(run) if training else None}
     entry |= {"pass_kind": kinds.pass_of(run) if training else kinds.pass_kind(subject)}
     entry |= {"batch": batch, "declared_batch": run.recipe["batch"], "steps": how.steps, "workers": how.workers}
     with tempfile.TemporaryDirectory() as folder:
@@ -138,20 +138,22 @@ def trainer_on_noise(campaign: Campaign, run: Run, how: How, batch: int, folder:
     from pipeline.training.checkpoint import Position
     from pipeline.training.trainer import Trainer
 
-    data = noise(run.data, batch * (how.warm_up + how.steps), pass_size(batch) * max(2, how.steps // 4), folder)
+    data = noise(
+        campaign.catalogue, run.data, batch * (how.warm_up + how.steps), pass_size(batch) * max(2, how.steps // 4), folder
+    )
     trainer = Trainer(campaign, replace(run, data=data, recipe=run.recipe | {"batch": batch}, parent=None), say=lambda line: None)
     trainer.position = Position()
     return trainer
 
 
-def noise(data: Data, train: int, test: int, folder: Path) -> Noise:
+def noise(catalogue: Catalogue, data: Data, train: int, test: int, folder: Path) -> Noise:
     """A prepared data set of noise, in the size of another."""
     import numpy as np
 
     from pipeline.data.prepared import prepare
     from pipeline.data.sources import HELD_OUT, Raw
 
-    module = discovered("pipeline.data.datasets", data.name, "dataset")
+    module = catalogue.datasets[data.name]
     random = np.random.default_rng(0)
 
     def images(count: int) -> np.ndarray:
@@ -190,8 +192,10 @@ def network_of(evaluation: Evaluation, trainer):
     """What an evaluation passes over images with."""
     from pipeline.evaluation.build_network import backbone_for, network_for
 
-    backbone = backbone_for(evaluation.run, evaluation.timesteps).to(trainer.accelerator.device, trainer.dtype)
-    return network_for(evaluation.run.method, evaluation.options, backbone)
+    backbone = backbone_for(trainer.campaign.catalogue, evaluation.run, evaluation.timesteps).to(
+        trainer.accelerator.device, trainer.dtype
+    )
+    return network_for(trainer.campaign.catalogue, evaluation.run.method, evaluation.options, backbone)
 
 
 def pass_size(batch: int) -> int:

@@ -12,7 +12,6 @@ from models import native
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
 from pipeline.core import provenance
-from pipeline.core.catalogue import method, method_options
 from pipeline.core.errors import UserError
 from pipeline.core.record import Record
 from pipeline.data.augmentation import TrainingBatches
@@ -58,16 +57,17 @@ class Trainer:
             raise UserError(
                 f"run {run.id}: a batch of {run.recipe['batch']} is larger than the {len(self.batches.split)} training images"
             )
-        self.backbone = backbone_for(run)
+        self.backbone = backbone_for(campaign.catalogue, run)
         if run.parent:
             load_trained(campaign, run.parent, self.backbone)
         self.backbone.to(self.accelerator.device, self.dtype)
-        self.network = network_for(run.method, run.options, self.backbone)
+        self.network = network_for(campaign.catalogue, run.method, run.options, self.backbone)
         self.parallel = self.team.parallel(self.network, self.accelerator.device)
         self.optimizer = optimizer_for(self.network, run.recipe)
         self.schedule, self.epochs = learning_rate_schedule(self.optimizer, run.recipe)
         self.stepper = self.accelerator.prepare(self.optimizer)  # with the scaler, where fp16 needs one
-        loss, options = method(run.method).loss, method_options(run.method, run.options)
+        catalogue = campaign.catalogue
+        loss, options = catalogue.methods[run.method].loss, catalogue.method_options(run.method, run.options)
         self.loss = lambda output, target: loss(output, target, options)
         self.record = Record(self.folder / "record.jsonl", self.team.writes)
         self.totals = torch.zeros(

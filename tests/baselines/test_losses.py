@@ -8,13 +8,13 @@ import torch
 from reference import random_official_state_dict
 
 from baselines import at_snn, at_snn_e, dt_snn, halt_only, label, merge_only, seenn_i, static, static_control, tet
+from models.backbone import BackboneOutput
 from models.convert import from_official_spikformer
-from models.spikformer import SpikformerOutput
 
 # Two timesteps, one image, two classes; the image is of class 0. log 3 makes softmax 3/4 and 1/4.
 LOGITS = torch.tensor([[[log(3), 0.0]], [[0.0, 3 * log(3)]]], dtype=torch.float64)
 TARGET = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-OUTPUT = SpikformerOutput(LOGITS)
+OUTPUT = BackboneOutput(LOGITS)
 
 
 def test_static_is_the_cross_entropy_of_the_mean_logits():

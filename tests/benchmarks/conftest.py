@@ -13,9 +13,10 @@ from accelerate.state import AcceleratorState
 
 from models import native
 from pipeline.campaign.read_declaration import load
+from pipeline.command_line import CATALOGUE
 
 SCALE = os.environ.get("ATSNN_BENCH_SCALE")
-EXPERIMENT = load(SCALE or "smoke")
+EXPERIMENT = load(SCALE or "smoke", CATALOGUE)
 TINY = {"depth": 1, "width": 16, "heads": 2, "timesteps": 4}
 PAPER = {"depth": 4, "width": 384, "heads": 12, "timesteps": 4}
 NETWORK = PAPER if SCALE else TINY

@@ -17,7 +17,7 @@ from models.neuron import norm_lif
 from models.packed import PackedATSNN
 from models.spikformer import Spikformer
 from pipeline.campaign.declaration import Recipe
-from pipeline.core.catalogue import method, method_options
+from pipeline.command_line import CATALOGUE
 from pipeline.data.augmentation import TrainingBatches
 from pipeline.evaluation.device import describe_device, open_device
 from pipeline.planning import roofline
@@ -146,9 +146,9 @@ def infer(spec: dict, accelerator):
 def method_step(spec: dict, accelerator):
     """A training step or an inference of a method of baselines/, with the scale's recipe and the gamma given where it needs one."""
     name, recipe = spec["method"], spec["recipe"]
-    required = {key: spec["gamma"] for key, field in method(name).Options.model_fields.items() if field.is_required()}
-    options = method_options(name, required)
-    network = method(name).build(Spikformer(**spec["network"]).to(accelerator.device), options)
+    required = {key: spec["gamma"] for key, field in CATALOGUE.methods[name].Options.model_fields.items() if field.is_required()}
+    options = CATALOGUE.method_options(name, required)
+    network = CATALOGUE.methods[name].build(Spikformer(**spec["network"]).to(accelerator.device), options)
     images = images_of(spec, accelerator)
     target = torch.eye(10, device=accelerator.device)[torch.arange(spec["batch"]) % 10]
     optimizer = optimizer_for(network, recipe)
@@ -156,7 +156,7 @@ def method_step(spec: dict, accelerator):
     def train_step():
         with accelerator.autocast():
             output = network(images)
-        loss = method(name).loss(output, target, options)
+        loss = CATALOGUE.methods[name].loss(output, target, options)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

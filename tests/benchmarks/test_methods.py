@@ -6,11 +6,15 @@ import pytest
 from benchmarks.conftest import EXPERIMENT, GAMMA, batch
 
 import baselines
-from pipeline.core.catalogue import backbones, method
+from pipeline.command_line import CATALOGUE
 
 BACKBONE = "spikformer"
-METHODS = [name for _, name, _ in pkgutil.iter_modules(baselines.__path__) if BACKBONE in backbones(name)]
-TRAINED = [name for name in METHODS if hasattr(method(name), "loss")]
+METHODS = [
+    name
+    for _, name, _ in pkgutil.iter_modules(baselines.__path__)
+    if BACKBONE in getattr(CATALOGUE.methods[name], "BACKBONES", CATALOGUE.backbones.names)
+]
+TRAINED = [name for name in METHODS if hasattr(CATALOGUE.methods[name], "loss")]
 NETWORK = next(one for one in EXPERIMENT.networks.values() if one.backbone == BACKBONE).model_dump(exclude={"backbone"})
 RECIPE = next(iter(EXPERIMENT.recipes.values())).model_dump()
 

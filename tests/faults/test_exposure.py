@@ -20,7 +20,7 @@ from small_sets import many
 
 from pipeline import aggregate, bench, claims, evaluate, figure, prepare, report, tracking, train
 from pipeline.campaign.read_declaration import EXPERIMENTS, load
-from pipeline.command_line import from_config, open_campaign
+from pipeline.command_line import CATALOGUE, from_config, open_campaign
 from pipeline.core.errors import UserError, run_stage
 from pipeline.mirror import params_and_tags
 
@@ -138,7 +138,7 @@ def test_a_declared_name_that_is_no_plain_word_is_refused(tmp_path, section, nam
     entries = SMOKE[section] | {name: next(iter(SMOKE[section].values()))}
     (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | {section: entries}))
     try:
-        load("smoke", tmp_path)
+        load("smoke", CATALOGUE, tmp_path)
     except UserError as error:
         assert str(error).isprintable()
     else:
@@ -162,7 +162,7 @@ def test_no_value_but_what_it_is_about_is_free_text(tmp_path, value):
         reduce(lambda inner, key: inner[key], path[:-1], changed)[path[-1]] = value
         (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(changed))
         try:
-            load("smoke", tmp_path)
+            load("smoke", CATALOGUE, tmp_path)
             accepted.append(path)
         except UserError as error:
             assert str(error).isprintable()
@@ -179,7 +179,7 @@ def test_a_scale_that_is_no_plain_word_is_refused(tmp_path, name):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(SMOKE))
     (tmp_path / "here/smoke.yaml").write_text(yaml.safe_dump({"extends": name, "scale": "smoke"}))
-    for call in (lambda: load(name, tmp_path / "here"), lambda: load("smoke", tmp_path / "here")):
+    for call in (lambda: load(name, CATALOGUE, tmp_path / "here"), lambda: load("smoke", CATALOGUE, tmp_path / "here")):
         try:
             call()
         except UserError as error:

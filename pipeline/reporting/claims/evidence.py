@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.declaration import PAPERS_BACKBONE
 from pipeline.campaign.identity import Evaluation
+from pipeline.campaign.titles import method_title
 from pipeline.core import atomic_files
 from pipeline.core.errors import UserError
 from pipeline.reporting.drawing import campaign_results
@@ -104,7 +106,7 @@ class Evidence:
         """Evaluations of STATIC on a ViT, with their seeds."""
         return {e.id: e.run.seed for e in self.campaign.evaluations if not e.probe and of_network(e, dataset, "vit", "static")}
 
-    def seeds(self, figure: str, dataset: str, backbone: str = "spikformer") -> tuple[dict[int, dict], str]:
+    def seeds(self, figure: str, dataset: str, backbone: str = PAPERS_BACKBONE) -> tuple[dict[int, dict], str]:
         """What a figure says of each seed of a network on a data set, by the seed, and how it is not the paper's, if it isn't."""
         path = self.campaign.folder / "figures" / f"{figure}.json"
         if figure not in self.campaign.experiment.figures or not path.exists():
@@ -122,14 +124,14 @@ class Evidence:
             raise Unmeasured(f"figure {figure} lacks what this is measured by: {error!r}") from error
         if not told:
             raise Unmeasured(f"figure {figure} does not show {dataset}")
-        found = [(e, seed) for e, seed in told if not difference_of(e)] or told
+        found = [(e, seed) for e, seed in told if not difference_of(self.campaign, e)] or told
         if len(names := dict.fromkeys(e.name for e, _ in found)) > 1:
             raise Unmeasured(f"figure {figure} shows {', '.join(names)} on {dataset}: it does not say which one is meant")
         self.used.extend(e.id for e, _ in found)
-        return {e.run.seed: seed for e, seed in found}, difference_of(found[0][0])
+        return {e.run.seed: seed for e, seed in found}, difference_of(self.campaign, found[0][0])
 
     def per_seed(
-        self, figure: str, dataset: str, value: Callable[[dict], float | None], backbone: str = "spikformer"
+        self, figure: str, dataset: str, value: Callable[[dict], float | None], backbone: str = PAPERS_BACKBONE
     ) -> pd.Series:
         """A number of each seed of a figure, by the seed; those that are undefined there are left out.
 
@@ -153,12 +155,12 @@ def of_network(evaluation: Evaluation, dataset: str, backbone: str, method: str 
     return (run.data.name, run.network["backbone"]) == (dataset, backbone) and method in ("", run.method)
 
 
-def difference_of(evaluation: Evaluation) -> str:
+def difference_of(campaign: Campaign, evaluation: Evaluation) -> str:
     """What a figure shows of an evaluation that is not trained, or not evaluated, as in the paper; nothing where it is."""
     run = evaluation.run
-    if not as_in_paper(evaluation):
-        return campaign_results.title(run.method, evaluation.options)
+    if not as_in_paper(campaign, evaluation):
+        return method_title(campaign.catalogue, run.method, evaluation.options)
     if evaluation.timesteps != run.network["timesteps"]:
-        return f"{campaign_results.title(run.method, run.options)} at T = {evaluation.timesteps}"
+        return f"{method_title(campaign.catalogue, run.method, run.options)} at T = {evaluation.timesteps}"
     images = evaluation.settings.get("images")
     return f"the first {images} test images" if images else ""

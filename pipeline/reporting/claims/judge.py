@@ -13,8 +13,8 @@ import yaml
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.freshness import mark_made
+from pipeline.campaign.titles import data_title
 from pipeline.core import atomic_files
-from pipeline.core.catalogue import discovered
 from pipeline.core.paths import ROOT
 from pipeline.reporting.claims.evidence import Evidence, Undecided, Unmeasured
 from pipeline.reporting.claims.measures import MEASURES
@@ -82,7 +82,7 @@ def is_of(claim: dict, dataset: str) -> bool:
 def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
     told = {"claim": name, "scale": evidence.campaign.experiment.scale, "stated": claim.get("stated", {}).get(dataset)}
     told |= {key: claim[key] for key in ("sentence", "source", "quantity", "unit", "evidence")}
-    told["dataset"] = discovered("pipeline.data.datasets", dataset, "dataset").TITLE
+    told["dataset"] = data_title(evidence.campaign.catalogue, dataset)
     below = "at_most" in claim
     bound = claim["at_most"] if below else claim["more_than"]
     bound = told["stated"] if bound == STATED else bound

@@ -1,22 +1,25 @@
 """What figures, claims and the report read of a finished campaign: tables, a probe's numbers, arrays."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 
-import baselines
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.core import atomic_files
-from pipeline.core.catalogue import discovered, method, method_options
 from pipeline.core.errors import UserError
 from pipeline.data.prepared import Prepared, Split
 from pipeline.evaluation.arrays import read_arrays
-from pipeline.reporting.figures import MissingData
+from pipeline.reporting.drawing.missing import MissingData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 SIDE = 8  # tokens per side of an image
 HIDDEN = 225  # the grey that stands for images which are not shown
@@ -38,6 +41,8 @@ def read_table(
 
     Raises MissingData where it is missing or damaged, as it is without a line, unless it may be `empty`.
     """
+    import pandas as pd
+
     path = table_file(campaign, name)
     try:
         lines = pd.read_csv(path, **options)
@@ -176,13 +181,3 @@ def common_seeds(evaluations: list[Evaluation]) -> list[Evaluation]:
 def by_name(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
     """The seeds of each declared evaluation."""
     return grouped(evaluations, lambda evaluation: evaluation.name)
-
-
-def title(name: str, options: dict) -> str:
-    """A method with its options, as tables call it."""
-    return baselines.label(method(name).TITLE, method_options(name, options))
-
-
-def data_title(name: str) -> str:
-    """A data set as people call it."""
-    return discovered("pipeline.data.datasets", name, "dataset").TITLE

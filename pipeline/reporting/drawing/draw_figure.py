@@ -14,8 +14,9 @@ from pipeline.campaign import recorded
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.freshness import mark_made
 from pipeline.campaign.identity import Evaluation
+from pipeline.campaign.titles import data_title, method_title
 from pipeline.core.atomic_files import replace_json
-from pipeline.core.catalogue import discovered, method
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError, nearest
 from pipeline.reporting.drawing import campaign_results, canvas
 
@@ -32,7 +33,7 @@ def draw(campaign: Campaign, name: str) -> dict:
             f"figure {name!r} is not in scale {campaign.experiment.scale!r}: {nearest(name, campaign.experiment.figures)}"
         )
     evaluations = [e for wanted in campaign.experiment.figures[name].evaluations for e in campaign.named(wanted)]
-    module = discovered("pipeline.reporting.figures", name, "figure")
+    module = campaign.catalogue.figures[name]
     picture, numbers = painted(campaign, module, name, evaluations)
     numbers = {
         "title": module.TITLE,
@@ -40,7 +41,9 @@ def draw(campaign: Campaign, name: str) -> dict:
         "scale": campaign.experiment.scale,
         "missing": None,
     } | numbers
-    made = numbers.get("made") or how_made(evaluations, numbers.get("timesteps", {}), numbers.get("exits", {}))
+    made = numbers.get("made") or how_made(
+        campaign.catalogue, evaluations, numbers.get("timesteps", {}), numbers.get("exits", {})
+    )
     numbers |= {
         "made": made + doubts(campaign, evaluations),
         "evaluations": [{"id": e.id, "name": e.name, "run": e.run.id} for e in evaluations],
@@ -71,7 +74,9 @@ def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]
     return picture, {"missing": reason, "caption": f"Not drawn: {reason}"}
 
 
-def how_made(evaluations: list[Evaluation], timesteps: dict[str, list[int]], exits: dict[str, list[str]]) -> str:
+def how_made(
+    catalogue: Catalogue, evaluations: list[Evaluation], timesteps: dict[str, list[int]], exits: dict[str, list[str]]
+) -> str:
     """A caption's last sentences: on which data and network, what was trained as it is shown, and what only evaluated.
 
     By an evaluation's name: `timesteps` at which it is shown, where they are others than it runs, and the `exits` shown.
@@ -82,19 +87,21 @@ def how_made(evaluations: list[Evaluation], timesteps: dict[str, list[int]], exi
     ).items():
         kinds: dict[str, list[str]] = {kind: [] for kind in KINDS}
         for name, (evaluation, *_) in campaign_results.by_name(own).items():
-            for kind, words in origin(evaluation, timesteps.get(name, [evaluation.timesteps])):
+            for kind, words in origin(catalogue, evaluation, timesteps.get(name, [evaluation.timesteps])):
                 kinds[kind].append(words)
-            title = campaign_results.title(evaluation.run.method, evaluation.options)
-            kinds[NOT_RETRAINED] += [f"{title} with the exit of {method(leaves).TITLE}" for leaves in exits.get(name, [])]
+            title = method_title(catalogue, evaluation.run.method, evaluation.options)
+            kinds[NOT_RETRAINED] += [
+                f"{title} with the exit of {catalogue.methods[leaves].TITLE}" for leaves in exits.get(name, [])
+            ]
         said = [f"{kind}: {'; '.join(dict.fromkeys(words))}." for kind, words in kinds.items() if words]
-        told.append(" ".join([f"{campaign_results.data_title(data)}, {architecture}.", *said]))
+        told.append(" ".join([f"{data_title(catalogue, data)}, {architecture}.", *said]))
     return " ".join(told) or "Computed from the formulas alone: no training, no evaluation."
 
 
-def origin(evaluation: Evaluation, timesteps: list[int]) -> list[tuple[str, str]]:
+def origin(catalogue: Catalogue, evaluation: Evaluation, timesteps: list[int]) -> list[tuple[str, str]]:
     """How an evaluation came to be, as kinds, each with what is of that kind."""
     run = evaluation.run
-    trained, at = campaign_results.title(run.method, run.options), run.network["timesteps"]
+    trained, at = method_title(catalogue, run.method, run.options), run.network["timesteps"]
     changed = {key: value for key, value in evaluation.options.items() if value != run.options[key]}
     others = [t for t in timesteps if t != at]
     if not changed and not evaluation.probe and at in timesteps:

@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-import baselines
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
-from pipeline.core.catalogue import method, method_options
+from pipeline.campaign.titles import data_title, method_title
 from pipeline.reporting.drawing import campaign_results, canvas
 
 COLUMNS = {
@@ -20,14 +19,14 @@ MOST_MARKED = 12  # epochs up to which each one has a marker
 def draw(campaign: Campaign, curves: pd.DataFrame) -> bytes:
     """A row per data set and network, a line per seed, a colour per method: an SVG, the same bytes for the same curves."""
     rows = campaign_results.grouped(
-        campaign.runs, lambda run: f"{campaign_results.data_title(run.data.name)}, {run.architecture}"
+        campaign.runs, lambda run: f"{data_title(campaign.catalogue, run.data.name)}, {run.architecture}"
     )
     figure, axes = canvas.panels(len(rows), len(COLUMNS), width=11.5, height=2.7 * len(rows))
     for row, (title, runs) in zip(axes, rows.items()):
         labels = list(dict.fromkeys(run.label for run in runs))
         for label in labels:
             same = [run for run in runs if run.label == label]
-            lines(row, same, stroke(labels, label, runs), curves)
+            lines(campaign, row, same, stroke(labels, label, runs), curves)
         row[0].set_title(title, loc="left", fontweight="bold")
         row[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     drawn = canvas.svg(figure)
@@ -42,10 +41,10 @@ def stroke(labels: list[str], label: str, runs: list[Run]) -> str:
     return STROKES[alike.index(label) % len(STROKES)]
 
 
-def lines(row, runs: list[Run], kind: str, curves: pd.DataFrame) -> None:
+def lines(campaign: Campaign, row, runs: list[Run], kind: str, curves: pd.DataFrame) -> None:
     """One declared run in a row of panels: a thin line per seed; all have the same look, the first has the name."""
     first = runs[0]
-    title = baselines.label(method(first.method).TITLE, method_options(first.method, first.options))
+    title = method_title(campaign.catalogue, first.method, first.options)
     for axis, (key, name) in zip(row, COLUMNS.items()):
         for run in runs:
             points = curves[curves.run == run.id].dropna(subset=key)

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.campaign.titles import data_title
 from pipeline.reporting.drawing import campaign_results, canvas
 from pipeline.reporting.figures import ProbeSettings
 
@@ -54,10 +55,10 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         seeds += [{"evaluation": e.id, "run": e.run.id} | {key: t[key] for key in SIDES} for e, t in zip(own, told)]
     counts = sorted({line["n"] for line in lines})
     caption = f"Mean and standard deviation over n = {counts[-1]} seeds." if counts[-1] > 1 else "One seed."
-    return paint(lines), {"caption": caption, "lines": lines, "seeds": seeds}
+    return paint(campaign, lines), {"caption": caption, "lines": lines, "seeds": seeds}
 
 
-def paint(lines: list[dict]):
+def paint(campaign: Campaign, lines: list[dict]):
     figure, axes = canvas.panels(1, 2, width=8, height=3.6)
     for axis, (key, (label, first)) in zip(axes[0], SIDES.items()):
         for line, colour, marker in zip(lines, canvas.COLOURS, "osD^vPX<"):
@@ -67,7 +68,7 @@ def paint(lines: list[dict]):
                 "marker": marker,
                 "capsize": 2,
                 "lw": 1.5,
-                "label": f"{campaign_results.data_title(line['dataset'])}, {line['architecture']}",
+                "label": f"{data_title(campaign.catalogue, line['dataset'])}, {line['architecture']}",
             }
             axis.errorbar(x, line[key]["mean"], line[key]["std"], **look)
         axis.set(xlabel=label, ylim=(0, None))

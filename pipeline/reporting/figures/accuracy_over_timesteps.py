@@ -1,14 +1,20 @@
 """Accuracy after each timestep (Fig. 1a): what was measured, and apart from it the numbers that the paper prints and quotes."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.reporting.drawing import campaign_results, canvas
-from pipeline.reporting.tables.table1 import paper_rows, row_title
+from pipeline.reporting.tables.table1 import paper_rows, paper_title
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TITLE = "Accuracy over timesteps (Fig. 1a)"
 DEFINITION = (
@@ -28,7 +34,7 @@ KEYS += ["exit", "place"]
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
     """A panel per data set; the numbers are its points."""
     readings = campaign_results.table(campaign, "readings", evaluations)
-    points, paper = summarise(readings), papers_points(readings)
+    points, paper = summarise(readings), papers_points(campaign, readings)
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "accuracy"]].rename(columns={"evaluation_id": "evaluation"})
     numbers = {
         "points": campaign_results.plain(points),
@@ -72,11 +78,11 @@ def summarise(readings: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def papers_points(readings: pd.DataFrame) -> pd.DataFrame:
+def papers_points(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
     """The paper's table for the data sets shown."""
     rows = paper_rows()
     rows = rows[rows.dataset.isin(set(readings.dataset))]
-    rows = rows.assign(title=[row_title(row) for row in rows.itertuples()])
+    rows = rows.assign(title=[paper_title(campaign.catalogue, row) for row in rows.itertuples()])
     return rows[["dataset", "method", "title", "timesteps", "accuracy", "origin", "source"]]
 
 

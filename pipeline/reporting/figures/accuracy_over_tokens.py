@@ -1,10 +1,16 @@
 """Accuracy over the tokens computed (Fig. 1b): AT-SNN at several gammas beside STATIC at several timesteps."""
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.reporting.drawing import campaign_results, canvas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TITLE = "Accuracy over the tokens computed (Fig. 1b)"
 DEFINITION = (
@@ -65,6 +71,8 @@ def series(axis, own: pd.DataFrame, named: list[tuple[float, str]], timesteps: b
 
     named: the points that have their options beside them, with those; two close to each other need them once.
     """
+    import pandas as pd
+
     several, look, handles = own.title.nunique() > 1, canvas.look(own.method.iloc[0]), []
     title = own.title.iloc[0].split(" (")[0] if several else own.title.iloc[0]
     for retrained, part in own.groupby("retrained_options", sort=False):

@@ -7,8 +7,10 @@ import numpy as np
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.campaign.titles import data_title
 from pipeline.reporting.drawing import campaign_results, canvas
-from pipeline.reporting.figures import MissingData, ProbeSettings
+from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.figures import ProbeSettings
 
 TITLE = "Estimation error and similarity of the inputs of consecutive blocks (Fig. 3)"
 DEFINITION = (
@@ -66,7 +68,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         told = [campaign_results.metrics_of(campaign, e, *PARTS, *ABOUT) for e in own]
         seeds += [{"evaluation": e.id, "run": e.run.id} | {k: t[k] for k in (*PARTS, *ABOUT)} for e, t in zip(own, told)]
         columns.append({"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)} | summary(told))
-    return paint(columns), {"caption": caption(columns), "networks": columns, "seeds": seeds}
+    return paint(campaign, columns), {"caption": caption(columns), "networks": columns, "seeds": seeds}
 
 
 def summary(told: list[dict]) -> dict:
@@ -93,14 +95,14 @@ def caption(columns: list[dict]) -> str:
     return " ".join(["Thick: mean over timesteps, with the standard deviation over seeds; thin: each timestep.", *said])
 
 
-def paint(columns: list[dict]):
+def paint(campaign: Campaign, columns: list[dict]):
     wide = [max(3, len(column["error"]["mean"])) for column in columns]
     options = {"width": max(4.8, 1.6 + 0.42 * sum(wide) + 0.9 * len(wide)), "height": 5.2, "sharey": "row", "sharex": "col"}
     figure, axes = canvas.panels(2, len(columns), gridspec_kw={"width_ratios": wide}, **options)
     for top, bottom, column in zip(*axes, columns):
         for axis, key in ((top, "error"), (bottom, "cosine")):
             lines(axis, column[key])
-        top.set_title(f"{column['architecture']}\n{campaign_results.data_title(column['dataset'])}")
+        top.set_title(f"{column['architecture']}\n{data_title(campaign.catalogue, column['dataset'])}")
         at = range(1, len(column["error"]["mean"]) + 1)
         bottom.set_xticks(at, [f"{l}→{l + 1}" for l in at])
         bottom.set_xlabel("block l → l + 1")

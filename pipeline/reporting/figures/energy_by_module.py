@@ -1,12 +1,19 @@
 """Energy by module and method (Fig. 8), STATIC at fewer timesteps too."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.core import number_formats
 from pipeline.reporting.drawing import campaign_results, canvas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TITLE = "Energy by module (Fig. 8)"
 DEFINITION = (

@@ -1,14 +1,21 @@
 """What a method saves under each convention of counting energy: the literature has several, and they disagree."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.core import number_formats
 from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
 from pipeline.reporting.drawing import campaign_results, canvas
-from pipeline.reporting.figures import MissingData
+from pipeline.reporting.drawing.missing import MissingData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TITLE = "Energy under three conventions"
 DEFINITION = (

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.campaign.titles import data_title
 from pipeline.reporting.drawing import campaign_results, canvas
 from pipeline.reporting.figures import ProbeSettings
 
@@ -70,12 +71,12 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
             | {key: campaign_results.spread([m[key] for m in mine]) for key in (*MAPS, *SHARES)}
         )
         seeds += [{"evaluation": e.id, "run": e.run.id} | {k: m[k] for k in (*MAPS, *SHARES)} for e, m in zip(own, mine)]
-    return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
+    return paint(campaign, rows), {"caption": " ".join(caption(campaign, row) for row in rows), "networks": rows, "seeds": seeds}
 
 
-def caption(row: dict) -> str:
+def caption(campaign: Campaign, row: dict) -> str:
     gamma, epsilon = row["trained"]["gamma"], row["trained"]["epsilon"]
-    said = f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}: mean over n = {row['n']} seeds; trained with γ = {gamma}, ε = {epsilon:g}"
+    said = f"{data_title(campaign.catalogue, row['dataset'])}, {row['architecture']}: mean over n = {row['n']} seeds; trained with γ = {gamma}, ε = {epsilon:g}"
     said += "." if place(row) else ", which is not on the map."
     most = {key: np.max(row[key]["mean"]) for key in SHARES}
     halted = f"At most {100 * most['halted']:.1f} % of the tokens halt." if most["halted"] else "Nothing halts anywhere on it."
@@ -90,14 +91,14 @@ def place(row: dict) -> tuple[int, int] | None:
     return row["gammas"].index(gamma), row["epsilons"].index(epsilon)
 
 
-def paint(rows: list[dict]):
+def paint(campaign: Campaign, rows: list[dict]):
     most = max(len(row["epsilons"]) for row in rows), max(len(row["gammas"]) for row in rows)
     size = {"width": 2 * max(3.2, 1.7 + 0.5 * most[0]), "height": len(rows) * (1 + 0.38 * most[1])}
     figure, axes = canvas.panels(len(rows), 2, **size)
     for pair, row in zip(axes, rows):
         for axis, (key, (label, pattern)) in zip(pair, MAPS.items()):
             heat(axis, row, key, pattern)
-            axis.set_title(label if len(rows) == 1 else f"{campaign_results.data_title(row['dataset'])}: {label}")
+            axis.set_title(label if len(rows) == 1 else f"{data_title(campaign.catalogue, row['dataset'])}: {label}")
     return figure
 
 

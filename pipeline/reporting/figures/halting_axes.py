@@ -1,13 +1,20 @@
 """Two- against one-dimensional halting (Fig. 9): sums of scores over blocks and timesteps, or over blocks alone."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.reporting.drawing import campaign_results, canvas, fate_bars
-from pipeline.reporting.figures import MissingData
+from pipeline.reporting.drawing.missing import MissingData
 from pipeline.reporting.tables.savings import pretrained
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TITLE = "Two- and one-dimensional halting (Fig. 9)"
 DEFINITION = (

@@ -6,9 +6,10 @@ Dimensions: L blocks, V values of channel 0.
 import numpy as np
 from pydantic import Field
 
+from baselines import halt_only
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
-from pipeline.core.catalogue import method_options
+from pipeline.campaign.titles import data_title, method_title
 from pipeline.reporting.drawing import campaign_results, canvas
 from pipeline.reporting.figures import ProbeSettings
 
@@ -23,7 +24,6 @@ DEFINITION = (
 MOST_EVALUATIONS = None
 AXES = {"2d": ("2D", canvas.BLUE, "D"), "1d": ("1D", canvas.ORANGE, "s")}
 NEVER = -200.0  # a beta at which no score is ever above 1e-70
-METHOD = "halt_only"
 KEYS = ("accuracy", "halted")
 SMALLEST_SHOWN = 1e-6  # share of the tokens
 
@@ -53,9 +53,7 @@ def measure(subject, settings: Settings) -> dict:
 
 def run(subject, settings: Settings, **options):
     """The backbone with halting, whatever method it was trained with."""
-    from pipeline.evaluation.build_network import network_for
-
-    network = network_for(METHOD, method_options(METHOD, options).model_dump(), subject.backbone)
+    network = halt_only.build(subject.backbone, halt_only.Options(**options))
     return subject.measure(network.eval(), images=settings.images)
 
 
@@ -67,16 +65,16 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         mine = [campaign_results.metrics_of(campaign, e, *keys) for e in own]
         about = {"evaluation": name, "dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
         about |= {
-            "trained": campaign_results.title(own[0].run.method, own[0].run.options),
+            "trained": method_title(campaign.catalogue, own[0].run.method, own[0].run.options),
             "betas": list(own[0].settings["betas"]),
         }
         rows.append(about | {key: campaign_results.spread([m[key] for m in mine]) for key in keys})
         seeds += [{"evaluation": e.id, "run": e.run.id} | m for e, m in zip(own, mine)]
-    return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
+    return paint(campaign, rows), {"caption": " ".join(caption(campaign, row) for row in rows), "networks": rows, "seeds": seeds}
 
 
 def paper_options():
-    return method_options(METHOD, {})
+    return halt_only.Options()
 
 
 def at_once() -> int:
@@ -85,9 +83,9 @@ def at_once() -> int:
     return next(x for x in range(100) if 1 / (1 + np.exp(-paper.alpha * x - paper.beta)) >= 1 - paper.epsilon)
 
 
-def caption(row: dict) -> str:
+def caption(campaign: Campaign, row: dict) -> str:
     channel, paper = np.array(row["channel_0"]["mean"]), paper_options().beta
-    said = f"{label(row)}, n = {row['n']}: channel 0 is 0 in {100 * channel[:, 0].mean():.1f} % of the tokens, "
+    said = f"{label(campaign, row)}, n = {row['n']}: channel 0 is 0 in {100 * channel[:, 0].mean():.1f} % of the tokens, "
     said += f"at least {at_once()} in {percent(channel[:, at_once() :].sum(1).mean())} % (mean over blocks)"
     if paper in row["betas"]:
         place = row["betas"].index(paper)
@@ -100,11 +98,11 @@ def percent(share: float) -> str:
     return "0" if share == 0 else f"{100 * share:.3g}" if share >= 1e-4 else "< 0.01"
 
 
-def label(row: dict) -> str:
-    return f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}, {row['trained']}"
+def label(campaign: Campaign, row: dict) -> str:
+    return f"{data_title(campaign.catalogue, row['dataset'])}, {row['architecture']}, {row['trained']}"
 
 
-def paint(rows: list[dict]):
+def paint(campaign: Campaign, rows: list[dict]):
     figure, axes = canvas.panels(len(rows), 3, width=11.0)
     for (left, middle, right), row in zip(axes, rows):
         channel = np.array(row["channel_0"]["mean"])
@@ -115,7 +113,7 @@ def paint(rows: list[dict]):
             left.plot(values, seen, marker="o", ms=4, lw=1.2, color=tint, label=f"block {block + 1}")
         left.axvspan(at_once() - 0.5, values[-1] + 0.5, color=canvas.RED, alpha=0.08, lw=0)
         left.set(xlabel="channel 0 of a token (spikes)", ylabel="tokens (%)", yscale="log", xticks=values)
-        left.set_title(label(row), loc="left", fontsize=9, fontweight="bold")
+        left.set_title(label(campaign, row), loc="left", fontsize=9, fontweight="bold")
         left.legend()
         for kind, (name, colour, marker) in AXES.items():
             look = {"color": colour, "marker": marker, "capsize": 2, "label": name}

@@ -1,12 +1,19 @@
 """The three readings of Eq. 4, on the same weights and, where they are declared, retrained each."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.reporting.drawing import campaign_results, canvas, fate_bars
-from pipeline.reporting.figures import MissingData
+from pipeline.reporting.drawing.missing import MissingData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TITLE = "Three readings of the halting condition"
 DEFINITION = (

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.campaign.titles import data_title
 from pipeline.core.randomness import generator
 from pipeline.reporting.drawing import campaign_results, canvas
 from pipeline.reporting.figures import ProbeSettings
@@ -87,7 +88,7 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
         rows.append(about | {"draws": own[0].settings["draws"], "masked": own[0].settings["masked"]} | summary(mine))
         seeds += mine
-    return paint(rows, seeds), {"caption": caption(rows), "networks": rows, "seeds": seeds}
+    return paint(campaign, rows, seeds), {"caption": caption(campaign, rows), "networks": rows, "seeds": seeds}
 
 
 def told(campaign: Campaign, evaluation: Evaluation) -> dict:
@@ -106,19 +107,19 @@ def summary(seeds: list[dict]) -> dict:
     return {"name": seeds[0]["name"]} | {key: campaign_results.spread(value) for key, value in values.items()}
 
 
-def caption(rows: list[dict]) -> str:
+def caption(campaign: Campaign, rows: list[dict]) -> str:
     said = []
     for row in rows:
         mean = row["difference"]["mean"]
         ends = f"{mean[0]:+.2f} points at m = {row['masked'][0]}, {mean[-1]:+.2f} at m = {row['masked'][-1]}"
         said.append(
-            f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}: TAM - RM is {ends} (n = {row['n']} seeds, {row['draws']} draws each)."
+            f"{data_title(campaign.catalogue, row['dataset'])}, {row['architecture']}: TAM - RM is {ends} (n = {row['n']} seeds, {row['draws']} draws each)."
         )
     spread = "the standard deviation over seeds of each seed's mean over draws"
     return " ".join(said) + f" Lines: means, with {spread}; dots: each draw of each seed."
 
 
-def paint(rows: list[dict], seeds: list[dict]):
+def paint(campaign: Campaign, rows: list[dict], seeds: list[dict]):
     figure, axes = canvas.panels(len(rows), 2, width=8.4, gridspec_kw={"width_ratios": (3, 2)})
     for (left, right), row in zip(axes, rows):
         m = np.array(row["masked"])
@@ -127,7 +128,7 @@ def paint(rows: list[dict], seeds: list[dict]):
             left.plot(m, seed["difference_by_draw"], ".", color=canvas.SKY, ms=4)
         left.errorbar(m, row["difference"]["mean"], row["difference"]["std"], fmt="o-", color=canvas.BLUE, lw=2, capsize=3)
         left.set(
-            ylabel="accuracy, TAM - RM (points)", title=f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}"
+            ylabel="accuracy, TAM - RM (points)", title=f"{data_title(campaign.catalogue, row['dataset'])}, {row['architecture']}"
         )
         for kind, (name, colour, marker) in KINDS.items():
             look = {"color": colour, "marker": marker, "capsize": 2, "label": name}

@@ -1,13 +1,20 @@
 """Merging and halting apart: what each saves and costs alone, and both together; the paper shows both together only."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.reporting.drawing import campaign_results, canvas, fate_bars
-from pipeline.reporting.figures import MissingData
+from pipeline.reporting.drawing.missing import MissingData
 from pipeline.reporting.tables.savings import pretrained
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TITLE = "Merging only, halting only, both"
 DEFINITION = (
@@ -33,6 +40,8 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
 
 def told(campaign: Campaign, readings: pd.DataFrame, own: list[Evaluation]) -> list[dict]:
     """A line per evaluation and seed of a data set, with its accuracy minus the control's of the same pretrained network."""
+    import pandas as pd
+
     read = readings.set_index("evaluation_id").loc[[e.id for e in own]]
     control = read[read.method == "static_control"]
     if control.empty:

@@ -8,8 +8,9 @@ import numpy as np
 from pipeline.campaign import recorded
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
+from pipeline.campaign.titles import data_title, method_title
 from pipeline.reporting.drawing import campaign_results, canvas
-from pipeline.reporting.figures import MissingData
+from pipeline.reporting.drawing.missing import MissingData
 
 TITLE = "Tokens of each block over a retraining"
 DEFINITION = (
@@ -33,12 +34,12 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
         about = {
             "evaluation": name,
             "dataset": own[0].run.data.name,
-            "title": campaign_results.title(own[0].run.method, own[0].run.options),
+            "title": method_title(campaign.catalogue, own[0].run.method, own[0].run.options),
         }
         about |= {"architecture": own[0].run.architecture, "n": len(own), "epochs": mine[0]["epochs"]}
         rows.append(about | {key: campaign_results.spread([m[key] for m in mine]) for key in (*KINDS, *SPIKING)})
         seeds += mine
-    return paint(rows), {"caption": " ".join(map(caption, rows)), "networks": rows, "seeds": seeds}
+    return paint(campaign, rows), {"caption": " ".join(caption(campaign, row) for row in rows), "networks": rows, "seeds": seeds}
 
 
 def told(campaign: Campaign, evaluation: Evaluation) -> dict:
@@ -62,10 +63,10 @@ def at_least(least: float, histogram: dict) -> list[float]:
     return (blocks[:, round(least / histogram["bin"]) :].sum(1) / np.maximum(blocks.sum(1), 1)).tolist()
 
 
-def caption(row: dict) -> str:
+def caption(campaign: Campaign, row: dict) -> str:
     halted = 100 * np.array(row["halted_by_block"]["mean"]).mean(1)
     spiking, strong = (100 * np.array(row[key]["mean"])[:, 0] for key in SPIKING)
-    name = f"{campaign_results.data_title(row['dataset'])}, {row['title']}"
+    name = f"{data_title(campaign.catalogue, row['dataset'])}, {row['title']}"
     return (
         f"{name} (n = {row['n']}): {halted[0]:.2f} % halted before the retraining, {halted[-1]:.2f} % after it, mean over blocks; channel 0 "
         f"of {spiking[0]:.2f} % of the first block's tokens spikes before, of {spiking[-1]:.2f} % after; at least twice of {strong[0]:.2f} % and "
@@ -73,7 +74,7 @@ def caption(row: dict) -> str:
     )
 
 
-def paint(rows: list[dict]):
+def paint(campaign: Campaign, rows: list[dict]):
     figure, axes = canvas.panels(len(rows), len(KINDS) + 1, width=11.0, height=1.95 * len(rows))
     for (*over_epochs, last), row in zip(axes, rows):
         for axis, (key, name) in zip(over_epochs, KINDS.items()):
@@ -93,7 +94,7 @@ def paint(rows: list[dict]):
             last.errorbar(blocks, mean[moment], spread, color=colour, mfc=face, marker="o", ms=4.5, capsize=2, label=name)
         last.set(xlabel="block", ylabel="channel 0 spikes (%)", xticks=blocks, ylim=(0, None))
         over_epochs[0].set_title(
-            f"{campaign_results.data_title(row['dataset'])}, {row['architecture']}, {row['title']}", loc="left", fontsize=9
+            f"{data_title(campaign.catalogue, row['dataset'])}, {row['architecture']}, {row['title']}", loc="left", fontsize=9
         )
         over_epochs[-1].legend()
         last.legend()

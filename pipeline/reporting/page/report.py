@@ -17,8 +17,8 @@ from pipeline.campaign.campaign import FIGURE_KINDS, Campaign
 from pipeline.campaign.freshness import mark_made
 from pipeline.campaign.identity import Evaluation
 from pipeline.campaign.recorded import epochs_of
+from pipeline.campaign.titles import data_title
 from pipeline.core import atomic_files, number_formats
-from pipeline.core.catalogue import discovered
 from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
 from pipeline.core.errors import UserError
 from pipeline.mirror import fill
@@ -60,7 +60,7 @@ def report(campaign: Campaign) -> Path:
         "curves": picture(training_curves.draw(campaign, tables["curves"])),
         "blocks": block_rows(evaluations),
         "evaluations": evaluations,
-        "energy": energy_rows(tables["energy"]),
+        "energy": energy_rows(campaign, tables["energy"]),
         "modules": [name for name in MODULES if name in set(tables["energy"].module)],
         "runs": runs,
         "facts": headline(campaign, runs),
@@ -110,9 +110,9 @@ def evaluation_facts(campaign: Campaign) -> list[dict]:
     """Every evaluation that is no probe, with its names, its numbers and its file."""
     links = evaluation_files(campaign)
     return [
-        describe(e)
+        describe(campaign, e)
         | {"metrics": recorded.evaluation_entries(campaign, e)[-1]["metrics"], "file": links[e.run.id]}
-        | {"exits": {name: name_of(name, e)["title"] for name in e.exits}}
+        | {"exits": {name: name_of(campaign, name, e)["title"] for name in e.exits}}
         for e in campaign.evaluations
         if not e.probe
     ]
@@ -129,12 +129,12 @@ def block_rows(evaluations: list[dict]) -> list[dict]:
     return rows
 
 
-def energy_rows(layers: pd.DataFrame) -> list[dict]:
+def energy_rows(campaign: Campaign, layers: pd.DataFrame) -> list[dict]:
     """uJ per image of each evaluation, mean over its seeds: of each module, and in all by each convention."""
     rows = []
     for name, own in layers.groupby("evaluation", sort=False):
         by_seed = own.groupby("seed")[[f"pJ_{kind}" for kind in CONVENTIONS]].sum() / PJ_PER_UJ
-        first = own.iloc[0].to_dict() | {"dataset_title": campaign_results.data_title(own.dataset.iloc[0])}
+        first = own.iloc[0].to_dict() | {"dataset_title": data_title(campaign.catalogue, own.dataset.iloc[0])}
         first |= {f"{kind}_mean": by_seed[f"pJ_{kind}"].mean() for kind in CONVENTIONS}
         first |= {f"{kind}_std": by_seed[f"pJ_{kind}"].std() for kind in CONVENTIONS}
         modules = own.groupby("module").pJ_nonzero.sum() / PJ_PER_UJ / len(by_seed)
@@ -176,7 +176,7 @@ def short(value: str) -> str:
 def evidence_of(campaign: Campaign, evidence: str) -> tuple[str, str]:
     """Where a claim's evidence is, and its name: a figure of the page, a file of the campaign, or words without a link."""
     if evidence in campaign.experiment.figures:
-        title = discovered("pipeline.reporting.figures", evidence, "figure").TITLE
+        title = campaign.catalogue.figures[evidence].TITLE
         return f"#figure-{evidence}", PAPERS_FIGURE.findall(title)[-1] if PAPERS_FIGURE.search(title) else title
     places = (evidence, f"tables/{evidence}")
     return next((place for place in places if evidence and (campaign.folder / place).is_file()), ""), Path(evidence).name
@@ -185,7 +185,7 @@ def evidence_of(campaign: Campaign, evidence: str) -> tuple[str, str]:
 def figure_facts(campaign: Campaign, name: str) -> dict:
     """A figure's place on the page: the picture and what is said of it, or why there is none."""
     stem = campaign.folder / "figures" / name
-    module = discovered("pipeline.reporting.figures", name, "figure")
+    module = campaign.catalogue.figures[name]
     facts = {"name": name, "title": module.TITLE, "definition": module.DEFINITION, "files": [], "groups": {}}
     if lacking := [kind for kind in FIGURE_KINDS if not stem.with_suffix(f".{kind}").is_file()]:
         how = f"run snakemake, which makes them, or python -m pipeline.figure --scale {campaign.experiment.scale} --figure {name}"

@@ -17,7 +17,7 @@ def energy(campaign: Campaign) -> pd.DataFrame:
     lines = []
     for evaluation in campaign.evaluations:
         if not evaluation.probe:
-            common = {key: x for key, x in describe(evaluation).items() if key in ENERGY_KEYS} | {
+            common = {key: x for key, x in describe(campaign, evaluation).items() if key in ENERGY_KEYS} | {
                 "timesteps": evaluation.timesteps
             }
             layers = recorded.results_of(campaign, evaluation.run)["evaluations"][evaluation.name]["layers"]

@@ -16,11 +16,11 @@ from pipeline.reporting.tables.table1 import table1
 
 
 def partial(campaign: Campaign) -> str:
-    """Write the tables of the evaluations that are there; in words, what is missing and where they are. `campaign` then has
-    those only. Raises UserError where none is.
+    """Write the tables of the evaluations that are there; in words, what is missing and where they are.
+
+    Raises UserError where none is.
     """
-    campaign.missing = {run.id: why for run in campaign.measured_runs if (why := missing(campaign, run))}
-    campaign.evaluations = [e for e in campaign.evaluations if e.run.id not in campaign.missing]
+    campaign = campaign.without({run.id: why for run in campaign.measured_runs if (why := missing(campaign, run))})
     if not any(not e.probe for e in campaign.evaluations):
         raise UserError(
             f"no evaluation of scale {campaign.experiment.scale} is there: run snakemake, or train and evaluate first"

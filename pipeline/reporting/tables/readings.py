@@ -3,18 +3,23 @@
 Tables and figures are made from these lines; a line leads to its run and its evaluation by their ids.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from types import MappingProxyType
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 import baselines
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.declaration import Recipe, Row
+from pipeline.campaign.declaration import PAPERS_BACKBONE, Recipe, Row
 from pipeline.campaign.identity import Evaluation, Run
+from pipeline.campaign.titles import data_title
 from pipeline.core import atomic_files
-from pipeline.core.catalogue import discovered, method, method_options
 from pipeline.core.energy_units import CONVENTIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
 
@@ -27,11 +32,13 @@ def readings(
 
     Energy in uJ per image, over the timesteps executed, by convention (pipeline.evaluation.energy).
     """
+    import pandas as pd
+
     lines = []
     for evaluation in campaign.evaluations:
         if evaluation.probe:
             continue
-        told, common = metrics[evaluation.id], describe(evaluation)
+        told, common = metrics[evaluation.id], describe(campaign, evaluation)
         best, dead = best_on_test(campaign, evaluation), {"warnings": ", ".join(warnings.get(evaluation.id, []))}
         for t in range(1, evaluation.timesteps + 1):
             found = {"accuracy": told[f"accuracy_by_timestep_{t}"], "avg_tokens": told[f"average_tokens_by_timestep_{t}"]}
@@ -42,7 +49,7 @@ def readings(
             found = {key: told[f"exit.{name}.{key}"] for key in ("accuracy", "timesteps")}
             found["avg_tokens"] = told[f"exit.{name}.average_tokens"]
             found |= {f"energy_{kind}": told[f"exit.{name}.energy.{kind}"] for kind in CONVENTIONS}
-            lines.append(common | name_of(name, evaluation) | {"exit": name} | found | {"best_on_test": None} | dead)
+            lines.append(common | name_of(campaign, name, evaluation) | {"exit": name} | found | {"best_on_test": None} | dead)
     return pd.DataFrame(lines)
 
 
@@ -58,12 +65,12 @@ def doubts(readings: pd.DataFrame) -> str:
     return "; ".join(f"seed {reading.seed}: {reading.warnings}" for reading in own.itertuples())
 
 
-def describe(evaluation: Evaluation) -> dict:
+def describe(campaign: Campaign, evaluation: Evaluation) -> dict:
     """What all readings of an evaluation share."""
     run = evaluation.run
-    return name_of(run.method, evaluation) | {
+    return name_of(campaign, run.method, evaluation) | {
         "dataset": run.data.name,
-        "dataset_title": discovered("pipeline.data.datasets", run.data.name, "dataset").TITLE,
+        "dataset_title": data_title(campaign.catalogue, run.data.name),
         "architecture": run.architecture,
         "gamma": evaluation.options.get("gamma"),
         "trained_timesteps": run.network["timesteps"],
@@ -84,18 +91,19 @@ def is_papers(run: Run) -> bool:
     return whole and run.recipe == Recipe().model_dump() and (run.parent is None or is_papers(run.parent))
 
 
-def name_of(name: str, evaluation: Evaluation) -> dict:
+def name_of(campaign: Campaign, name: str, evaluation: Evaluation) -> dict:
     """The method of a reading; `as_in_paper` where it was trained as the paper's rows of that name are."""
-    module = method(name)
-    options = method_options(evaluation.run.method, evaluation.options)
-    plain = as_in_paper(evaluation) and evaluation.run.network["backbone"] == "spikformer"  # the paper's table has no other
+    module = campaign.catalogue.methods[name]
+    options = campaign.catalogue.method_options(evaluation.run.method, evaluation.options)
+    plain = as_in_paper(campaign, evaluation) and evaluation.run.network["backbone"] == PAPERS_BACKBONE  # its table has no other
     return {"method": name, "title": baselines.label(module.TITLE, options), "as_in_paper": plain}
 
 
-def as_in_paper(evaluation: Evaluation) -> bool:
+def as_in_paper(campaign: Campaign, evaluation: Evaluation) -> bool:
     """It has the options that it was trained with, and but for a gamma they are the paper's."""
     chosen = {key: value for key, value in evaluation.options.items() if key in DEFINING}
-    return method_options(evaluation.run.method, chosen).model_dump() == evaluation.options == evaluation.run.options
+    as_trained = campaign.catalogue.method_options(evaluation.run.method, chosen).model_dump()
+    return as_trained == evaluation.options == evaluation.run.options
 
 
 def best_on_test(campaign: Campaign, evaluation: Evaluation) -> float | None:

@@ -4,11 +4,17 @@ Tokens used by a row are its average tokens times its timesteps; STATIC uses 1 x
 that seed, as the row's network was pretrained, and with STATIC that was trained on as long as the row.
 """
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.reporting.tables.readings import doubts, of_row
 from pipeline.reporting.tables.table1 import key_of, paper_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 COLUMNS = ["dataset", "method", "architecture", "timesteps", "fewer_tokens_mean", "fewer_tokens_std"]
 COLUMNS += ["minus_static_mean", "minus_static_std", "minus_control_mean", "minus_control_std"]
@@ -17,6 +23,8 @@ COLUMNS += ["n", "paper_fewer_tokens", "paper_minus_static", "remarks", "scale"]
 
 def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
     """A line per row that uses fewer tokens or timesteps than its STATIC; percent of tokens, points of accuracy."""
+    import pandas as pd
+
     paper, lines = paper_savings(), []
     for row in campaign.experiment.table1:
         own = of_row(readings, row)

@@ -4,14 +4,20 @@ Ours is the last epoch's accuracy, mean and sample standard deviation over seeds
 training. The gap to the paper is left blank unless data set, network, recipe and scale are the paper's.
 """
 
-import pandas as pd
+from __future__ import annotations
 
-import baselines
+from typing import TYPE_CHECKING
+
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.declaration import Row, inherited
-from pipeline.core.catalogue import discovered, method, method_options
+from pipeline.campaign.titles import data_title, method_title
+from pipeline.core.catalogue import Catalogue
 from pipeline.core.paths import ROOT
 from pipeline.reporting.tables.readings import doubts, of_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 PAPER = ROOT / "baselines" / "paper_table1.csv"  # Kang et al., Table 1, transcribed
 REPORTED = ROOT / "baselines" / "reported.csv"  # where the numbers come from that the paper quotes
@@ -50,6 +56,8 @@ def table1(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
 
     `remarks` has what makes a row's numbers doubtful: what is dead in its networks, and the seeds that it lacks.
     """
+    import pandas as pd
+
     paper = paper_rows()
     ours = [measured_row(campaign, row, own) for row in campaign.experiment.table1 if len(own := of_row(readings, row))]
     lines = []
@@ -58,7 +66,7 @@ def table1(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
         theirs = paper[paper.dataset == name]
         for row in theirs.itertuples():
             found = [line for line in mine if line["key"] == row.key and line["as_in_paper"]]
-            lines += [beside(row, line) for line in found] or [beside(row, None)]
+            lines += [beside(campaign, row, line) for line in found] or [beside(campaign, row, None)]
         known = set(theirs.key)
         lines += [line for line in mine if line["key"] not in known or not line["as_in_paper"]]
     return pd.DataFrame(lines).reindex(columns=COLUMNS)
@@ -66,6 +74,8 @@ def table1(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
 
 def paper_rows() -> pd.DataFrame:
     """The paper's table with a key: data set, method, gamma, and the timesteps, or `exit` where each image has its own."""
+    import pandas as pd
+
     paper = pd.read_csv(PAPER)
     reported = pd.read_csv(REPORTED, usecols=["dataset", "method", "title", "architecture", "source"])
     paper = paper.merge(reported, how="left", on=["dataset", "method"], suffixes=("", "_printed"))
@@ -76,6 +86,8 @@ def paper_rows() -> pd.DataFrame:
 
 
 def key_of(dataset: str, method: str, gamma: float | None, timesteps: float, early: bool) -> tuple:
+    import pandas as pd
+
     return (dataset, method, None if pd.isna(gamma) else int(gamma), "exit" if early else int(timesteps))
 
 
@@ -110,14 +122,18 @@ def measured_row(campaign: Campaign, row: Row, own: pd.DataFrame) -> dict:
     }
 
 
-def beside(row, line: dict | None) -> dict:
+def beside(campaign: Campaign, row, line: dict | None) -> dict:
     """A row of the paper with ours, or alone."""
     told = {"paper_avg_tokens": row.avg_tokens, "paper_timesteps": row.timesteps, "paper_accuracy": row.accuracy}
-    told |= {"paper_architecture": architecture(row), "paper_origin": row.origin}
+    told |= {"paper_architecture": architecture(campaign.catalogue, row), "paper_origin": row.origin}
     told["paper_source"] = SOURCES[row.origin].format(row.source)
     if line is None:
-        title = discovered("pipeline.data.datasets", row.dataset, "dataset").TITLE
-        return told | {"dataset": title, "method": row_title(row), "architecture": architecture(row)}
+        title = data_title(campaign.catalogue, row.dataset)
+        return told | {
+            "dataset": title,
+            "method": paper_title(campaign.catalogue, row),
+            "architecture": architecture(campaign.catalogue, row),
+        }
     if line["comparable"] and told["paper_architecture"] == line["architecture"]:
         gap = round(line["accuracy_mean"] - row.accuracy, 2)
         told["gap"] = gap
@@ -125,16 +141,19 @@ def beside(row, line: dict | None) -> dict:
     return line | told
 
 
-def row_title(row) -> str:
+def paper_title(catalogue: Catalogue, row) -> str:
     """A method's name for a row of the paper that was not measured."""
+    import pandas as pd
+
     if row.origin == "quoted":
         return row.title
     options = {} if pd.isna(row.gamma) else {"gamma": int(row.gamma)}
-    return baselines.label(method(row.method).TITLE, method_options(row.method, options))
+    return method_title(catalogue, row.method, options)
 
 
-def architecture(row) -> str:
+def architecture(catalogue: Catalogue, row) -> str:
     """spikformer_4_384 as Run.architecture has it; networks of other papers as printed."""
     if row.origin == "quoted":
         return row.architecture_printed
-    return row.architecture.replace("spikformer_", "Spikformer-").replace("_", "-")
+    backbone, size = row.architecture.split("_", 1)
+    return f"{catalogue.backbones[backbone].TITLE}-{size.replace('_', '-')}"

@@ -118,7 +118,5 @@ def test_an_impossible_network_is_refused(change, message):
 def test_an_image_of_another_size_and_packing_are_refused():
     with pytest.raises(ValueError, match=r"\(3, 64, 64\) given, this network takes \(3, 32, 32\)"):
         small()(torch.randn(1, 3, 64, 64))
-    with pytest.raises(
-        ValueError, match="PackedATSNN computes the blocks of models.spikformer.network and models.spikingformer.network only"
-    ):
+    with pytest.raises(ValueError, match="the blocks of ViT have no on_live_rows, so they can't be packed"):
         PackedATSNN(ATSNN(small(), gamma=0))

@@ -2,11 +2,12 @@ import yaml
 from test_declaration import GOOD, changed
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.declaration import Experiment
+from pipeline.campaign.read_declaration import validate
+from pipeline.command_line import CATALOGUE
 
 
 def ids(content):
-    campaign = Campaign(Experiment.model_validate(content))
+    campaign = Campaign(validate(content, CATALOGUE), CATALOGUE)
     return {(run.label, run.seed): run.id for run in campaign.runs}, campaign
 
 

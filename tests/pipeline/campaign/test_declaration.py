@@ -5,6 +5,7 @@ import yaml
 
 from pipeline.campaign import declaration, read_declaration
 from pipeline.campaign.read_declaration import EXPERIMENTS
+from pipeline.command_line import CATALOGUE
 from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
 
@@ -26,7 +27,7 @@ SHORT = {"parent": "static", "recipe": "short"}
 
 def load(folder, content):
     (folder / "tiny.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
-    return read_declaration.load("tiny", folder)
+    return read_declaration.load("tiny", CATALOGUE, folder)
 
 
 def changed(path, value):
@@ -50,7 +51,7 @@ def test_a_good_declaration_is_read_and_frozen(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_declaration_in_the_repository_is_good(path):
-    assert read_declaration.load(path.stem).scale == path.stem
+    assert read_declaration.load(path.stem, CATALOGUE).scale == path.stem
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_every_declaration_in_the_repository_is_good(path):
         (("runs", "at_snn", "seeds"), [0, 7], "runs.at_snn.seeds: [7] not among the seeds of its parent 'static'"),
         (("datasets", "shaps"), {}, "dataset 'shaps' is unknown: did you mean 'shapes'?"),
         (("datasets", "shapes", "train"), -1, "datasets.shapes.train: input should be greater than 0"),
-        (("networks", "small", "heads"), 3, "networks.small: width 16 must be a multiple of 8 and of heads (3)"),
+        (("networks", "small", "heads"), 3, "networks.small: backbone spikformer: width 16 must be a multiple of heads (3)"),
         (("recipes", "short", "batch"), 33, "recipes.short.batch: input should be a multiple of 2"),
         (("recipes", "short", "rand_augment"), "rnd-m9", "recipes.short.rand_augment"),
         (("evaluations", "static", "run"), "nobody", "evaluations.static.run: 'nobody' is not declared"),
@@ -161,8 +162,23 @@ def test_every_declaration_in_the_repository_is_good(path):
             "evaluations.at_snn.exits: a probe has none",
         ),
         (("evaluations", "static", "probe"), "masking", "table1.0.evaluation: 'static' is a probe"),
-        (("networks", "small", "backbone"), "spikeformer", "networks.small.backbone"),
-        (("networks", "small", "backbone"), "vit", "runs.static: 4 timesteps on network 'small', a ViT, which has no time"),
+        (
+            ("networks", "small", "backbone"),
+            "spikeformer",
+            "networks.small: backbone 'spikeformer' is unknown: did you mean 'spikformer'?",
+        ),
+        (("networks", "small", "wdith"), 8, "networks.small: backbone spikformer: unknown setting wdith: did you mean 'width'?"),
+        (("networks", "small", "depth"), 0, "backbone spikformer: setting depth: input should be greater than or equal to 1"),
+        (
+            ("networks", "small"),
+            {"backbone": "vit", "width": 16, "heads": 2, "timesteps": 4},
+            "networks.small: backbone vit: 4 timesteps on a ViT, which has no time: write timesteps: 1",
+        ),
+        (
+            ("networks", "small", "backbone"),
+            "vit",
+            "table1.0.timesteps is 2, but evaluation 'static' runs 1",
+        ),
         (("runs", "at_snn"), SHORT | {"method": "a_vit"}, "runs.at_snn: a_vit is for vit, network 'small' is a spikformer"),
         (("recipes", "short", "lr"), float("inf"), "recipes.short.lr: input should be a finite number"),
         (("runs", "at_snn", "options"), {"gamma": 5, "alpha": float("nan")}, "option alpha: input should be a finite number"),
@@ -207,7 +223,7 @@ def test_a_declaration_that_extends_another_says_only_what_differs(tmp_path):
 
 def test_laptop_calls_by_the_papers_names_what_the_paper_trains():
     """The same method, options and parent under the same label; only sizes, epochs, counts of images and seeds differ."""
-    laptop, paper = read_declaration.load("laptop"), read_declaration.load("paper")
+    laptop, paper = read_declaration.load("laptop", CATALOGUE), read_declaration.load("paper", CATALOGUE)
     same = {"method", "options", "parent", "dataset", "recipe", "timesteps"}
     shared = laptop.runs.keys() & paper.runs.keys()
     assert len(shared) >= 5
@@ -219,7 +235,7 @@ def test_no_row_has_more_training_than_the_static_that_it_is_compared_with(name)
     """Whatever is retrained has a control of the same parent, as many epochs and at least its seeds; and as many as the pretraining."""
     from pipeline.campaign.declaration import inherited
 
-    experiment = read_declaration.load(name)
+    experiment = read_declaration.load(name, CATALOGUE)
     retrained = {label: run for label, run in experiment.runs.items() if run.parent}
     controls = {run.parent: label for label, run in retrained.items() if run.method == "static_control"}
     assert retrained
@@ -235,8 +251,8 @@ def test_the_papers_declaration_holds_the_papers_recipe_and_every_row_that_it_me
     from pipeline.campaign.campaign import Campaign
     from pipeline.reporting.tables.table1 import paper_rows
 
-    experiment = read_declaration.load("paper")
-    campaign = Campaign(experiment)
+    experiment = read_declaration.load("paper", CATALOGUE)
+    campaign = Campaign(experiment, CATALOGUE)
     assert all(run.recipe["epochs"] + run.recipe["cooldown_epochs"] == 310 for run in campaign.runs)
     assert {run.seed for run in campaign.runs} == {0, 1, 2}
     wanted = paper_rows()
@@ -252,19 +268,19 @@ def test_the_papers_declaration_holds_the_papers_recipe_and_every_row_that_it_me
 def test_another_seed_in_the_papers_declaration_adds_exactly_its_runs():
     from pipeline.campaign.campaign import Campaign
 
-    experiment = read_declaration.load("paper")
+    experiment = read_declaration.load("paper", CATALOGUE)
     one = {"cifar10_static": experiment.runs["cifar10_static"].model_copy(update={"seeds": (0, 1, 2, 3)})}
-    more = Campaign(experiment.model_copy(update={"runs": experiment.runs | one}))
-    before, after = ({run.id for run in c.runs} for c in (Campaign(experiment), more))
+    more = Campaign(experiment.model_copy(update={"runs": experiment.runs | one}), CATALOGUE)
+    before, after = ({run.id for run in c.runs} for c in (Campaign(experiment, CATALOGUE), more))
     added = [run for run in more.runs if run.id not in before]
     assert before < after and len(added) == 8 and {(run.seed, run.data.name) for run in added} == {(3, "cifar10")}
-    sets_before = {Campaign(experiment).measured_set(run) for run in Campaign(experiment).runs}
+    sets_before = {Campaign(experiment, CATALOGUE).measured_set(run) for run in Campaign(experiment, CATALOGUE).runs}
     assert sets_before < {more.measured_set(run) for run in more.runs}
 
 
 def test_an_unknown_scale_names_the_nearest(tmp_path):
     with pytest.raises(UserError, match="did you mean 'smoke'"):
-        read_declaration.load("smok")
+        read_declaration.load("smok", CATALOGUE)
 
 
 def test_reading_a_declaration_imports_no_torch():

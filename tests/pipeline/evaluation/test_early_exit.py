@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.command_line import CATALOGUE
 from pipeline.evaluation import early_exit
 from pipeline.evaluation.measure import Measurement
 
@@ -63,17 +64,20 @@ def measurement(seed, images, tokens):
 
 def test_an_exit_is_read_from_logits_alone_and_counts_the_tokens_of_executed_timesteps():
     test, heldout = measurement(0, 60, True), measurement(1, 80, False)
-    told = early_exit.read_exit("seenn_i", test, heldout)
+    told = early_exit.read_exit(CATALOGUE.methods["seenn_i"].confidence, test, heldout)
     mean = np.stack([test.logits[: t + 1].mean(0) for t in range(4)])
     softmax = np.exp(mean) / np.exp(mean).sum(-1, keepdims=True)
     steps, hits = literal(softmax.max(-1), mean.argmax(-1) == test.labels, told["threshold"])
     assert told["timesteps"] == steps.mean() and told["accuracy"] == pytest.approx(100 * hits.mean())
     tokens = sum(test.image_tokens[:t, n].sum() for n, t in enumerate(steps)) / steps.sum()
     assert told["average_tokens"] == pytest.approx(tokens) and 1 <= told["heldout_timesteps"] <= 4
-    assert early_exit.read_exit("seenn_i", heldout, heldout)["average_tokens"] == 1.0
+    assert early_exit.read_exit(CATALOGUE.methods["seenn_i"].confidence, heldout, heldout)["average_tokens"] == 1.0
 
 
 def test_the_threshold_is_chosen_without_the_test_images():
     heldout = measurement(1, 80, False)
-    thresholds = {early_exit.read_exit("dt_snn", measurement(seed, 60, False), heldout)["threshold"] for seed in range(3)}
+    thresholds = {
+        early_exit.read_exit(CATALOGUE.methods["dt_snn"].confidence, measurement(seed, 60, False), heldout)["threshold"]
+        for seed in range(3)
+    }
     assert len(thresholds) == 1

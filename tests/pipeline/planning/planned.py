@@ -6,7 +6,8 @@ import json
 import yaml
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.declaration import Experiment
+from pipeline.campaign.read_declaration import validate
+from pipeline.command_line import CATALOGUE
 from pipeline.data.sources import HELD_OUT
 from pipeline.planning import kinds
 
@@ -34,7 +35,7 @@ EPOCHS = 4
 
 
 def campaign(**change):
-    return Campaign(Experiment.model_validate(copy.deepcopy(DECLARATION) | change))
+    return Campaign(validate(copy.deepcopy(DECLARATION) | change, CATALOGUE), CATALOGUE)
 
 
 def measured(made, labels=TRAINED, **about):

@@ -7,11 +7,12 @@ import sys
 import time
 
 import pytest
+import torch
 from planned import campaign
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import load
-from pipeline.core.catalogue import discovered, probe_settings
+from pipeline.command_line import CATALOGUE
 from pipeline.core.paths import ROOT
 from pipeline.planning.costs import counts
 
@@ -26,7 +27,7 @@ class Counting:
     """A subject whose passes are counted."""
 
     def __init__(self):
-        self.passes, self.backbone = 0, None
+        self.passes, self.backbone = 0, torch.nn.Module()
 
     def network(self, **changes):
         return None
@@ -42,13 +43,9 @@ class Counting:
 
 
 @pytest.mark.parametrize("name", ("gamma_epsilon", "halting_onset"))
-def test_a_probe_passes_as_often_as_it_says(name, monkeypatch):
-    figure, subject = discovered("pipeline.reporting.figures", name, "figure"), Counting()
-    settings = probe_settings(name, {})
-    if name == "halting_onset":
-        monkeypatch.setattr(
-            "pipeline.evaluation.build_network.network_for", lambda *_: type("Network", (), {"eval": lambda self: self})()
-        )
+def test_a_probe_passes_as_often_as_it_says(name):
+    figure, subject = CATALOGUE.figures[name], Counting()
+    settings = CATALOGUE.probe_settings(name, {})
     figure.measure(subject, settings)
     assert subject.passes == figure.passes(settings) > 1
 
@@ -63,24 +60,24 @@ def test_masking_goes_through_the_blocks_as_often_as_it_says(monkeypatch):
     seen = []
     monkeypatch.setattr(masking, "hits", lambda *_: seen.append(1) or 0)
     network = Spikformer(depth=1, width=16, heads=2, timesteps=1).eval()
-    subject = Subject(campaign().evaluations[0], network, None, torch.device("cpu"), torch.float32, torch.no_grad)
+    subject = Subject(campaign().evaluations[0], network, None, torch.device("cpu"), torch.float32, torch.no_grad, CATALOGUE)
     monkeypatch.setattr(Subject, "batches", lambda self, images: [(torch.zeros(2, 3, 32, 32), torch.zeros(2))])
-    settings = probe_settings("masking", {"masked": [8, 16]})
+    settings = CATALOGUE.probe_settings("masking", {"masked": [8, 16]})
     masking.measure(subject, settings)
     assert len(seen) == masking.passes(settings) == 1 + 2 * 2 * 5
 
 
 def test_the_images_of_a_data_set_are_counted_without_it():
-    made = {name: Campaign(load("paper")).data(name) for name in ("cifar10", "cifar100", "tiny_imagenet")}
-    assert {name: counts(data) for name, data in made.items()} == {
+    made = {name: Campaign(load("paper", CATALOGUE), CATALOGUE).data(name) for name in ("cifar10", "cifar100", "tiny_imagenet")}
+    assert {name: counts(CATALOGUE, data) for name, data in made.items()} == {
         "cifar10": (49_000, 10_000),
         "cifar100": (49_000, 10_000),
         "tiny_imagenet": (99_000, 10_000),
     }
-    assert counts(campaign().data("shapes")) == (1000, 200)
+    assert counts(CATALOGUE, campaign().data("shapes")) == (1000, 200)
     whole = campaign(datasets={"shapes": {}}).data("shapes")
-    raw = discovered("pipeline.data.datasets", "shapes", "dataset").COUNTS
-    assert counts(whole) == raw
+    raw = CATALOGUE.datasets["shapes"].COUNTS
+    assert counts(CATALOGUE, whole) == raw
 
 
 def command(*words):

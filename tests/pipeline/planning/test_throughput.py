@@ -9,8 +9,8 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.declaration import Experiment
-from pipeline.core.catalogue import method_options
+from pipeline.campaign.read_declaration import validate
+from pipeline.command_line import CATALOGUE
 from pipeline.core.paths import ROOT
 from pipeline.evaluation.weights import save_weights
 from pipeline.planning import kinds, throughput
@@ -55,7 +55,7 @@ def steps(monkeypatch):
 
 
 def campaign():
-    return Campaign(Experiment.model_validate(yaml.safe_load(DECLARATION)))
+    return Campaign(validate(yaml.safe_load(DECLARATION), CATALOGUE), CATALOGUE)
 
 
 def measured(made, again=False):
@@ -122,7 +122,7 @@ def test_what_changes_a_speed_changes_the_kind_and_nothing_else_does():
     static, at_snn = made.run("static", 0), made.run("at_snn", 0)
     assert kinds.kind_of(static) == kinds.kind_of(made.run("static", 1)) == kinds.kind_of(made.run("again", 0))
     assert kinds.kind_of(static) != kinds.kind_of(at_snn) and kinds.pass_of(static) != kinds.pass_of(static, timesteps=1)
-    other = method_options("at_snn", {"gamma": 6}).model_dump()
+    other = CATALOGUE.method_options("at_snn", {"gamma": 6}).model_dump()
     assert kinds.pass_of(at_snn) != kinds.pass_of(at_snn, options=other)
     assert kinds.pass_of(at_snn) == kinds.pass_kind(made.named("at_snn")[0]) != kinds.pass_kind(made.named("at_10")[0])
     for path, value in (
@@ -132,7 +132,7 @@ def test_what_changes_a_speed_changes_the_kind_and_nothing_else_does():
     ):
         content = yaml.safe_load(DECLARATION)
         content[path[0]][path[1]][path[2]] = value
-        assert kinds.kind_of(Campaign(Experiment.model_validate(content)).run("static", 0)) != kinds.kind_of(static)
+        assert kinds.kind_of(Campaign(validate(content, CATALOGUE), CATALOGUE).run("static", 0)) != kinds.kind_of(static)
 
 
 def test_a_gpu_takes_the_declared_batch_and_workers_and_waits_until_they_have_nothing_ahead():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.campaign.read_declaration import EXPERIMENTS, load
-from pipeline.core.catalogue import method_options
+from pipeline.command_line import CATALOGUE
 from pipeline.core.errors import UserError
 from pipeline.reporting.claims.judge import DOES_NOT, HOLDS, UNKNOWN, claims, judge, read_sentences
 from pipeline.reporting.claims.measures import MEASURES, grows
@@ -84,11 +84,11 @@ def campaign(tmp_path):
     draw(tmp_path, "masking", seeds)
     experiment = SimpleNamespace(scale="test", table1=(), figures=dict.fromkeys(("masking", "halting_axes", "blocks_per_token")))
     evaluations = [evaluation("static", "static", {}, seed) for seed in (0, 1, 2)]
-    return SimpleNamespace(folder=tmp_path, experiment=experiment, evaluations=evaluations)
+    return SimpleNamespace(folder=tmp_path, experiment=experiment, evaluations=evaluations, catalogue=CATALOGUE)
 
 
 def evaluation(name, method, options, seed, backbone="spikformer"):
-    options = method_options(method, options).model_dump()
+    options = CATALOGUE.method_options(method, options).model_dump()
     network = {"backbone": backbone, "timesteps": 4}
     run = SimpleNamespace(data=SimpleNamespace(name="cifar100"), method=method, options=options, seed=seed, network=network)
     return SimpleNamespace(id=f"{name}-s{seed}", name=name, run=run, options=options, timesteps=4, probe=None, settings={})
@@ -279,7 +279,7 @@ def test_a_damaged_table_is_one_line(campaign, name, content):
 
 
 def test_every_sentence_has_its_measure_one_bound_and_evidence_that_exists():
-    figures, sentences = load("paper", EXPERIMENTS).figures, read_sentences()
+    figures, sentences = load("paper", CATALOGUE, EXPERIMENTS).figures, read_sentences()
     assert sentences.keys() == MEASURES.keys() and len(sentences) > 20
     for name, claim in sentences.items():
         assert claim["evidence"] in figures or claim["evidence"].startswith("tables/"), name

@@ -1,11 +1,13 @@
 """The report, piece by piece, from made-up content."""
 
 import json
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from pipeline.command_line import CATALOGUE
 from pipeline.core import number_formats
 from pipeline.core.errors import UserError
 from pipeline.reporting import html_templates
@@ -20,14 +22,15 @@ SVG = b'<?xml version="1.0"?>\n<svg width="360pt" height="216.5pt" viewBox="0 0 
 @pytest.fixture
 def campaign(tmp_path, monkeypatch):
     """Two figures, one evaluation; figures' modules are made up."""
-    monkeypatch.setattr(report, "discovered", lambda *_: SimpleNamespace(TITLE="Halting (Fig. 8)", DEFINITION="How."))
     monkeypatch.setattr(report, "evaluation_files", lambda _: {"static-s3-0": "evals/static-s3-0.json"})
     run = SimpleNamespace(id="static-s3-0", seed=3)
     experiment = SimpleNamespace(scale="tiny", about="a <test>", figures=dict.fromkeys(("drawn", "other")))
     (tmp_path / "figures").mkdir()
     (tmp_path / "tables").mkdir()
     evaluations = [SimpleNamespace(id="static-s3-1", name="static", run=run)]
-    return SimpleNamespace(folder=tmp_path, experiment=experiment, evaluations=evaluations)
+    module = SimpleNamespace(TITLE="Halting (Fig. 8)", DEFINITION="How.")
+    catalogue = SimpleNamespace(figures=defaultdict(lambda: module))
+    return SimpleNamespace(folder=tmp_path, experiment=experiment, evaluations=evaluations, catalogue=catalogue)
 
 
 def leave(campaign, name, **numbers):
@@ -156,7 +159,7 @@ def test_energy_is_summed_by_module_and_averaged_over_seeds():
         common | {"seed": seed, "module": module, "pJ_nonzero": 1e6 * pJ, "pJ_count": 2e6 * pJ, "pJ_mac": 3e6 * pJ}
         for seed, module, pJ in ((0, "ssa", 1), (0, "ssa", 2), (0, "head", 1), (1, "ssa", 5), (1, "head", 1))
     )
-    (row,) = report.energy_rows(layers)
+    (row,) = report.energy_rows(SimpleNamespace(catalogue=CATALOGUE), layers)
     assert row["modules"] == {"ssa": 4, "head": 1} and row["n"] == 2 and row["share"] == 1
     assert (row["nonzero_mean"], row["count_mean"], row["mac_mean"]) == (5, 10, 15)
     assert row["nonzero_std"] == pytest.approx(2**0.5)
@@ -190,7 +193,7 @@ def trained():
         for run in runs
         for epoch in (1, 2)
     )
-    return SimpleNamespace(runs=runs), curves
+    return SimpleNamespace(runs=runs, catalogue=CATALOGUE), curves
 
 
 def test_training_curves_are_the_same_bytes_every_time(trained):

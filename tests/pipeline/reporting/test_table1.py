@@ -8,6 +8,7 @@ import pytest
 from pipeline.campaign import read_declaration
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.declaration import Row
+from pipeline.command_line import CATALOGUE
 from pipeline.core.energy_units import CONVENTIONS
 from pipeline.reporting.tables import readings as readings_module
 from pipeline.reporting.tables import table1_formats
@@ -43,8 +44,8 @@ def made(monkeypatch):
     monkeypatch.setattr(readings_module, "best_on_test", lambda *_: 79.0)
 
     def make(name="paper", **change):
-        experiment = read_declaration.load("paper").model_copy(update={"scale": name} | change)
-        campaign = Campaign(experiment)
+        experiment = read_declaration.load("paper", CATALOGUE).model_copy(update={"scale": name} | change)
+        campaign = Campaign(experiment, CATALOGUE)
         read = readings(campaign, metrics(campaign))
         return campaign, read, table1(campaign, read)
 
@@ -83,7 +84,7 @@ def test_the_dagger_marks_the_timesteps_trained_with(made):
 
 def test_there_is_no_gap_at_another_scale_with_fewer_images_or_from_a_copy(made, monkeypatch):
     assert made("laptop")[2].gap.isna().all()
-    datasets = read_declaration.load("paper").datasets
+    datasets = read_declaration.load("paper", CATALOGUE).datasets
     part = made(datasets=datasets | {"cifar10": datasets["cifar10"].model_copy(update={"train": 100})})[2]
     assert set(part[part.gap.notna()].dataset) == {"CIFAR-100", "TinyImageNet"}
     original = Campaign.data
@@ -92,7 +93,7 @@ def test_there_is_no_gap_at_another_scale_with_fewer_images_or_from_a_copy(made,
 
 
 def test_a_network_or_options_that_are_not_the_papers_have_no_gap(made):
-    experiment = read_declaration.load("paper")
+    experiment = read_declaration.load("paper", CATALOGUE)
     small = experiment.networks | {"cifar": experiment.networks["cifar"].model_copy(update={"depth": 2})}
     assert set(made(networks=small)[2].dropna(subset="gap").dataset) == {"TinyImageNet"}
     run = experiment.runs["cifar100_at_snn_gamma5"].model_copy(update={"options": {"gamma": 5, "epsilon": 0.5}})
@@ -104,7 +105,7 @@ def test_a_network_or_options_that_are_not_the_papers_have_no_gap(made):
 
 
 def test_weights_of_another_gamma_are_not_the_papers_row(made):
-    experiment = read_declaration.load("paper")
+    experiment = read_declaration.load("paper", CATALOGUE)
     other = experiment.evaluations["cifar100_at_snn_gamma5_at_15"].model_copy(update={"options": {"gamma": 10}})
     rows = (*experiment.table1, Row(evaluation="cifar100_at_snn_gamma5_at_15"))
     table = made(evaluations=experiment.evaluations | {"cifar100_at_snn_gamma5_at_15": other}, table1=rows)[2]
@@ -116,7 +117,7 @@ def test_weights_of_another_gamma_are_not_the_papers_row(made):
 
 def test_another_recipe_has_no_gap(made):
     """Not even where only the pretraining was shorter."""
-    recipes = read_declaration.load("paper").recipes
+    recipes = read_declaration.load("paper", CATALOGUE).recipes
     for name in ("pretrain", "retrain"):
         table = made(recipes=recipes | {name: recipes[name].model_copy(update={"epochs": 20})})[2]
         assert set(table[table.gap.notna()].method) <= {"STATIC"} and (name == "retrain") == table.gap.notna().any()
@@ -175,7 +176,7 @@ def test_tokens_saved_are_the_abstracts_way_of_counting(made):
 
 def test_each_row_is_compared_with_the_static_that_it_started_from(made, monkeypatch):
     """Two networks on one data set: the larger one's rows meet the larger one's STATIC, and no control where there is none."""
-    experiment = read_declaration.load("paper")
+    experiment = read_declaration.load("paper", CATALOGUE)
     runs, evaluations = dict(experiment.runs), dict(experiment.evaluations)
     runs["large"] = runs["cifar100_static"].model_copy(update={"network": "tiny_imagenet"})
     runs["large_at_snn"] = runs["cifar100_at_snn_gamma5"].model_copy(update={"parent": "large"})

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from models.norm_over_processes import Norm
 from models.spikformer import Spikformer
 from pipeline.campaign.declaration import Recipe
-from pipeline.core.catalogue import method, method_options
+from pipeline.command_line import CATALOGUE
 from pipeline.data.augmentation import TrainingBatches
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.build_network import network_for
@@ -30,13 +30,13 @@ def steps(name: str, data: Prepared, dtype: torch.dtype) -> dict:
     backbone = Spikformer(depth=2, width=32, heads=2, classes=10, timesteps=2).to(dtype)
     for norm in (module for module in backbone.modules() if isinstance(module, Norm)):
         torch.nn.init.constant_(norm.bias, 0.7)  # so that every layer spikes from the start
-    options = method_options(name, OPTIONS.get(name, {}))
-    network, team = network_for(name, options.model_dump(), backbone), Team()
+    options = CATALOGUE.method_options(name, OPTIONS.get(name, {}))
+    network, team = network_for(CATALOGUE, name, options.model_dump(), backbone), Team()
     parallel = team.parallel(network, torch.device("cpu")).train()
     optimizer = optimizer_for(network, RECIPE)
     batches, losses = TrainingBatches(data, RECIPE, 0, team.number, team.count), []
     for images, target in batches.epoch(0, 0, 0):
-        loss = method(name).loss(parallel(images.to(dtype)), target.to(dtype), options)
+        loss = CATALOGUE.methods[name].loss(parallel(images.to(dtype)), target.to(dtype), options)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -13,8 +13,9 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.declaration import Experiment
 from pipeline.campaign.identity import NUMERICS
+from pipeline.campaign.read_declaration import validate
+from pipeline.command_line import CATALOGUE
 from pipeline.core.errors import UserError
 from pipeline.core.record import read
 from pipeline.data.datasets import shapes
@@ -57,7 +58,7 @@ def few_images(measure):
 
 def campaign(**change):
     content = yaml.safe_load(DECLARATION) | change
-    made = Campaign(Experiment.model_validate(content))
+    made = Campaign(validate(content, CATALOGUE), CATALOGUE)
     prepare_from_source(shapes, made.data("shapes"), None)
     return made
 

@@ -12,9 +12,10 @@ from reference import random_official_state_dict
 from models.convert import from_official_spikformer
 from pipeline.campaign import recorded
 from pipeline.campaign.campaign import Campaign
-from pipeline.campaign.declaration import Experiment
 from pipeline.campaign.freshness import mark_made
+from pipeline.campaign.read_declaration import validate
 from pipeline.campaign.recorded import flatten
+from pipeline.command_line import CATALOGUE
 from pipeline.core import atomic_files
 from pipeline.core.checksums import sha256
 from pipeline.data.datasets import shapes
@@ -114,7 +115,7 @@ def network_of(seed: int, data):
     network = from_official_spikformer(state, heads=2, timesteps=3)
     images, labels = next(evaluation_batches(Prepared(data.folder), "test"))
     head, network.head = network.head, torch.nn.Identity()
-    both = network, network_for("at_snn", {"gamma": 5}, network).eval()
+    both = network, network_for(CATALOGUE, "at_snn", {"gamma": 5}, network).eval()
     feature = torch.cat([one(images.double()).logits.mean(dim=0) for one in both])
     network.head = head
     feature = torch.cat([feature, torch.ones(len(feature), 1)], dim=1)
@@ -146,7 +147,7 @@ def write_record(campaign: Campaign, evaluation, before) -> None:
 
 def make() -> Campaign:
     AcceleratorState._reset_state(reset_partial_state=True)  # a process has one; other tests may have asked for bf16
-    made = Campaign(Experiment.model_validate(CONTENT))
+    made = Campaign(validate(CONTENT, CATALOGUE), CATALOGUE)
     data = made.data("shapes")
     prepare(shapes.read(None, data.train, data.test), data, title="shapes", classes=10)
     networks = {seed: network_of(seed, data) for seed in GAINS}

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.campaign.declaration import Figure
+from pipeline.command_line import CATALOGUE
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.arrays import read_arrays
 from pipeline.reporting.claims.judge import claims
@@ -217,16 +218,18 @@ def test_the_caption_says_at_which_timesteps_weights_were_not_trained(campaign):
 def test_the_caption_says_what_a_probe_changes(campaign):
     (plain,) = {e.name: e for e in campaign.named("masked")}.values()
     trained = plain.run
-    assert draw_figure.origin(plain, [3]) == [(draw_figure.PROBED, "STATIC, first 10 test images")]
+    assert draw_figure.origin(CATALOGUE, plain, [3]) == [(draw_figure.PROBED, "STATIC, first 10 test images")]
     shorter = replace(plain, timesteps=2, settings={})
-    assert draw_figure.origin(shorter, [2]) == [(draw_figure.PROBED, "STATIC at T = 2 (trained at 3)")]
+    assert draw_figure.origin(CATALOGUE, shorter, [2]) == [(draw_figure.PROBED, "STATIC at T = 2 (trained at 3)")]
     (mapped,) = {e.name: e for e in campaign.named("map")}.values()
     changed = replace(mapped, options=mapped.options | {"beta": -6.0}, settings={})
-    assert draw_figure.origin(changed, [3]) == [(draw_figure.PROBED, "AT-SNN (γ = 5) with β = -6")]
+    assert draw_figure.origin(CATALOGUE, changed, [3]) == [(draw_figure.PROBED, "AT-SNN (γ = 5) with β = -6")]
     other = replace(changed, probe=None)
-    assert draw_figure.origin(other, [1, 2, 3]) == [(draw_figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6 at T = 1, 2, 3")]
+    assert draw_figure.origin(CATALOGUE, other, [1, 2, 3]) == [
+        (draw_figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6 at T = 1, 2, 3")
+    ]
     assert (
-        draw_figure.origin(other, [3]) == [(draw_figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6")]
+        draw_figure.origin(CATALOGUE, other, [3]) == [(draw_figure.NOT_RETRAINED, "AT-SNN (γ = 5) with β = -6")]
         and trained.method == "static"
     )
 

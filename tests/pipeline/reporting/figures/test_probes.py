@@ -12,18 +12,13 @@ from reference import random_official_state_dict
 from models.convert import from_official_spikformer
 from models.spikingformer import Spikingformer
 from models.vit import ViT
+from pipeline.command_line import CATALOGUE
 from pipeline.core.randomness import generator
 from pipeline.data.prepared import Split
 from pipeline.evaluation.subject import Subject
 from pipeline.reporting.drawing import campaign_results
-from pipeline.reporting.figures import (
-    MissingData,
-    accuracy_by_block_and_timestep,
-    block_similarity,
-    gamma_epsilon,
-    halting_onset,
-    masking,
-)
+from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.figures import accuracy_by_block_and_timestep, block_similarity, gamma_epsilon, halting_onset, masking
 
 IMAGES, T, CLASSES = 24, 3, 5
 
@@ -48,7 +43,7 @@ def spikformer(timesteps=T, depth=3):
 def subject(backbone, labels=None, **options):
     run = SimpleNamespace(method="at_snn" if options else "static", seed=4, options=options)
     evaluation = SimpleNamespace(run=run, options=options)
-    return Subject(evaluation, backbone.double().eval(), Data(labels), torch.device("cpu"), torch.float64, nullcontext)
+    return Subject(evaluation, backbone.double().eval(), Data(labels), torch.device("cpu"), torch.float64, nullcontext, CATALOGUE)
 
 
 def pixels(of):
@@ -117,10 +112,10 @@ def declared(name, depth, **more):
 
 def test_similarity_of_one_block_is_missing_and_of_no_token_is_a_gap(monkeypatch):
     with pytest.raises(MissingData, match="one block"):
-        block_similarity.draw(None, [declared("single", 1)])
+        block_similarity.draw(SimpleNamespace(catalogue=CATALOGUE), [declared("single", 1)])
     told = {"error": [[None, 0.5]], "cosine": [[None, 0.9]], "left_out": [[1.0, 0.0]], "accuracy": 50.0}
     monkeypatch.setattr(campaign_results, "metrics_of", lambda *_: told)
-    _, numbers = block_similarity.draw(None, [declared("double", 2)])
+    _, numbers = block_similarity.draw(SimpleNamespace(catalogue=CATALOGUE), [declared("double", 2)])
     assert numbers["networks"][0]["error"] == {"by_timestep": [[None, 0.5]], "mean": [0.5], "std": None}
 
 
@@ -181,7 +176,7 @@ def test_the_difference_is_of_draws_in_pairs_and_spread_of_seeds(monkeypatch):
     monkeypatch.setattr(campaign_results, "metrics_of", told)
     evaluations = [declared("net", 2, settings={"masked": [8], "draws": 2}) for _ in "ab"]
     evaluations[0].id, evaluations[1].id = "a", "b"
-    _, numbers = masking.draw(None, evaluations)
+    _, numbers = masking.draw(SimpleNamespace(catalogue=CATALOGUE), evaluations)
     assert [seed["difference"] for seed in numbers["seeds"]] == [[0.0], [2.0]]
     assert numbers["seeds"][0]["difference_by_draw"] == [[1.0, -1.0]]
     assert numbers["networks"][0]["difference"] == {"mean": [1.0], "std": [pytest.approx(2**0.5)]}
