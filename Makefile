@@ -10,7 +10,7 @@ FOLDER = results/tracking
 DATABASE =
 BIN := .venv/bin
 
-.PHONY: reproduce plan throughput data bench test faults check-run publish pages ui tracking-server lock
+.PHONY: reproduce plan throughput data bench lint test faults check-run publish pages ui tracking-server lock
 .DELETE_ON_ERROR:
 
 reproduce: .venv/ready
@@ -28,6 +28,11 @@ throughput: .venv/ready
 # Only the data sets; only the speed of the methods, side by side
 data bench: .venv/ready
 	@workflow/run.sh $@ --config scale=$(SCALE)
+
+# The linter and the formatter, as before every commit (pre-commit install); both change nothing here
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder

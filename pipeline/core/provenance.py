@@ -5,7 +5,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "spikingjelly", "timm", "accelerate", "numpy", "pandas", "mlflow", "snakemake", "dvc")
+PACKAGES = ("torch", "torchvision", "spikingjelly", "timm", "numpy", "pandas", "mlflow", "snakemake", "dvc")
 
 
 def git_state() -> dict:

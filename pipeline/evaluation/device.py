@@ -1,14 +1,47 @@
-"""The device and the arithmetic of a process: what accelerate is asked for."""
+"""Choose the device of a process and the precision that it computes in."""
 
 import ctypes
 import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
 
 from pipeline.core.provenance import processor, vendor
 
+MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # in which products are computed, where weights are float32
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of glibc's malloc.h
+
+
+@dataclass(frozen=True)
+class ComputeDevice:
+    """What a process computes on, and in which precision: bf16, fp16, float32 or float64."""
+
+    device: torch.device
+    precision: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and images."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether products are computed in fewer bits than weights have."""
+        return self.precision in MIXED
+
+    def autocast(self) -> AbstractContextManager:
+        """Make the context in which products are computed in the precision."""
+        return torch.autocast(self.device.type, MIXED[self.precision]) if self.is_mixed else nullcontext()
+
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """Make a scaler for fp16, in which small gradients would be 0; None for other precisions."""
+        return torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
+
+    @property
+    def name(self) -> str:
+        """The model of the GPU, or of the processor."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else processor()
 
 
 def resolve_precision(declared: str) -> str:
@@ -25,15 +58,16 @@ def resolve_precision(declared: str) -> str:
     return "bf16" if faster else "float32"
 
 
-def open_device(declared_precision: str, threads: int) -> tuple[Accelerator, str]:
-    """The accelerator of this process, on its own GPU where there are several (pipeline.training.processes), and its precision."""
+def open_device(declared_precision: str, threads: int) -> ComputeDevice:
+    """Open the device of this process: a GPU of its own where there are several processes (pipeline.training.processes)."""
     torch.set_num_threads(threads)
     keep_memory()
-    if torch.cuda.is_available():
-        be_deterministic()
-    precision = resolve_precision(declared_precision)
-    mixed = precision if precision in ("bf16", "fp16") else "no"
-    return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available()), precision
+    if not torch.cuda.is_available():
+        return ComputeDevice(torch.device("cpu"), resolve_precision(declared_precision))
+    be_deterministic()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return ComputeDevice(device, resolve_precision(declared_precision))
 
 
 def be_deterministic() -> None:
@@ -56,8 +90,3 @@ def keep_memory() -> None:
     if mallopt:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def describe_device(accelerator: Accelerator) -> str:
-    gpu = accelerator.device.type == "cuda"
-    return torch.cuda.get_device_name(accelerator.device) if gpu else processor()

@@ -4,8 +4,11 @@ python -m pipeline.evaluate --scale smoke --run ID writes arrays/<set>.npz and t
 the run and its evaluations.
 """
 
+from __future__ import annotations
+
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,13 +19,16 @@ from pipeline.core.errors import UserError
 from pipeline.evaluation import gpu_locks
 from pipeline.evaluation.arrays import save_arrays
 
+if TYPE_CHECKING:
+    from pipeline.evaluation.subject import Subject
+
 COMPARED = 0.02  # share of the batches of test images that are computed in float32 too, at least one batch
 
 
 def evaluate(campaign: Campaign, run: Run) -> dict:
     from models import native
     from pipeline.data.prepared import Prepared
-    from pipeline.evaluation.device import describe_device, open_device
+    from pipeline.evaluation.device import open_device
     from pipeline.evaluation.subject import Subject
 
     done = campaign.run_folder(run) / "done.json"
@@ -31,11 +37,11 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
             f"run {run.id} is not trained yet: python -m pipeline.train --scale {campaign.experiment.scale} --run {run.id}"
         )
     trained = read_json(done, "weights_sha256", "precision")
-    accelerator, _ = open_device(trained["precision"], run.threads)
+    compute = open_device(trained["precision"], run.threads)
     data = Prepared(run.data.folder)
     results, arrays = {}, {}
     for evaluation in campaign.evaluations_of(run):
-        subject = Subject.open(campaign, evaluation, data, accelerator)
+        subject = Subject.open(campaign, evaluation, data, compute)
         facts = {"id": evaluation.id, "time": round(time.time(), 3), "timesteps": evaluation.timesteps}
         facts |= {
             "options": evaluation.options,
@@ -46,16 +52,16 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
         if evaluation.probe:
             results[evaluation.name] = facts | {"metrics": probe(subject)}
         else:
-            metrics, arrays[evaluation.name], told = one_pass(subject, accelerator.mixed_precision == "no")
+            metrics, arrays[evaluation.name], told = one_pass(subject, compute.is_mixed)
             results[evaluation.name] = facts | {"metrics": metrics} | told
     content = {"run": run.id, "weights_sha256": trained["weights_sha256"], "precision": trained["precision"]}
-    content |= {"device": describe_device(accelerator), "kernels": native.describe(), "data": data.meta, "evaluations": results}
+    content |= {"device": compute.name, "kernels": native.describe(), "data": data.meta, "evaluations": results}
     save_arrays(campaign.arrays_file(run), arrays)
     replace_sealed(campaign.results_file(run), content)
     return content
 
 
-def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndarray], dict]:
+def one_pass(subject: Subject, is_mixed: bool) -> tuple[dict, dict[str, np.ndarray], dict]:
     """The numbers of an evaluation, the arrays that they can be computed from again, and in `layers` and `warnings` the energy
     of each layer and what is dead in the network.
 
@@ -71,7 +77,7 @@ def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndar
     test = subject.measure(network)
     metrics, arrays = test.summary(), arrays_of(test)
     metrics["images_per_second"] = len(test.labels) / (time.monotonic() - start)
-    if not float32:
+    if is_mixed:
         metrics["changed_from_float32"] = changed_from_float32(subject, network, test)
     with spikes_of(network) as spikes:
         energy = measure_energy(network, subject.batches(), **subject.place)
@@ -87,7 +93,7 @@ def one_pass(subject: "Subject", float32: bool) -> tuple[dict, dict[str, np.ndar
     return metrics, arrays, {"layers": energy.layers, "warnings": doubts}
 
 
-def changed_from_float32(subject: "Subject", network, test) -> float:
+def changed_from_float32(subject: Subject, network, test) -> float:
     from pipeline.data.evaluation_batches import BATCH
     from pipeline.evaluation.measure import measure
 
@@ -97,7 +103,7 @@ def changed_from_float32(subject: "Subject", network, test) -> float:
     return float(changed.mean() * 100)
 
 
-def probe(subject: "Subject") -> dict:
+def probe(subject: Subject) -> dict:
     """What the figure of an evaluation's probe measures."""
     import torch
 

@@ -83,7 +83,7 @@ def measure(
 ) -> Measurement:
     """Run a network in evaluation mode over batches of images and labels; its training mode is restored.
 
-    `arithmetic` makes the context that chooses the precision of products, as accelerate's `autocast` does. Where several
+    `arithmetic` makes the context that chooses the precision of products, as `pipeline.evaluation.device.ComputeDevice.autocast` does. Where several
     processes have some of the batches each, `gather` brings what they saw together (pipeline.training.processes). AT-SNN computes
     live tokens only, where the backbone's blocks can. Raises NotFinite where a logit is not finite, since it names no class.
     """

@@ -12,6 +12,7 @@ from pipeline.core.catalogue import Catalogue
 from pipeline.data.evaluation_batches import evaluation_batches
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.build_network import backbone_for, load_trained, network_for
+from pipeline.evaluation.device import ComputeDevice
 from pipeline.evaluation.measure import Measurement, measure
 
 
@@ -30,12 +31,11 @@ class Subject:
     catalogue: Catalogue
 
     @classmethod
-    def open(cls, campaign: Campaign, evaluation: Evaluation, data: Prepared, accelerator) -> "Subject":
+    def open(cls, campaign: Campaign, evaluation: Evaluation, data: Prepared, compute: ComputeDevice) -> "Subject":
         backbone = backbone_for(campaign.catalogue, evaluation.run, evaluation.timesteps)
         load_trained(campaign, evaluation.run, backbone)
-        dtype = torch.float64 if evaluation.run.precision == "float64" else torch.float32
-        backbone.to(accelerator.device, dtype).eval()
-        return cls(evaluation, backbone, data, accelerator.device, dtype, accelerator.autocast, campaign.catalogue)
+        backbone.to(compute.device, compute.dtype).eval()
+        return cls(evaluation, backbone, data, compute.device, compute.dtype, compute.autocast, campaign.catalogue)
 
     def network(self, **changes) -> nn.Module:
         """The backbone as the evaluation's method runs it, with some of its options changed."""

@@ -55,12 +55,12 @@ class How:
 def measure_all(campaign: Campaign, batch: int | None, steps: int | None, again: bool, say=print) -> Path:
     """Measure what is not measured yet, and write the file after each; its commit and versions are those of the last call."""
     from models import native
-    from pipeline.evaluation.device import describe_device, open_device
+    from pipeline.evaluation.device import open_device
 
     experiment = campaign.experiment
-    accelerator, precision = open_device(experiment.precision, experiment.threads)
-    gpu = accelerator.device.type == "cuda"
-    device = kinds.Device.of(describe_device(accelerator), precision, experiment.threads, native.describe())
+    compute = open_device(experiment.precision, experiment.threads)
+    gpu = compute.device.type == "cuda"
+    device = kinds.Device.of(compute.name, compute.precision, experiment.threads, native.describe())
     about = {"scale": experiment.scale} | device.fields | {"gpu": gpu, "cores": cores()}
     about |= {"git": provenance.git_state(), "versions": provenance.versions()}
     file = throughput_file(campaign)
@@ -172,7 +172,7 @@ def trained_per_second(trainer, how: How) -> float:
     """Images per second of training steps, what they wait for their images included."""
     trainer.schedule.step(0)
     trainer.network.train()
-    device, dtype, count, start = trainer.accelerator.device, trainer.dtype, 0, 0.0
+    device, dtype, count, start = trainer.compute.device, trainer.compute.dtype, 0, 0.0
     for number, (images, target) in enumerate(trainer.batches.epoch(0, 0, how.workers), start=1):
         trainer.step(images.to(device, dtype), target.to(device, dtype))
         count += len(images)
@@ -193,7 +193,7 @@ def network_of(evaluation: Evaluation, trainer):
     from pipeline.evaluation.build_network import backbone_for, network_for
 
     backbone = backbone_for(trainer.campaign.catalogue, evaluation.run, evaluation.timesteps).to(
-        trainer.accelerator.device, trainer.dtype
+        trainer.compute.device, trainer.compute.dtype
     )
     return network_for(trainer.campaign.catalogue, evaluation.run.method, evaluation.options, backbone)
 
@@ -211,7 +211,7 @@ def passed_per_second(trainer, network, batch: int) -> tuple[float, float]:
     from pipeline.evaluation.energy import measure_energy
     from pipeline.evaluation.measure import measure
 
-    place = {"device": trainer.accelerator.device, "dtype": trainer.dtype, "arithmetic": trainer.accelerator.autocast}
+    place = {"device": trainer.compute.device, "dtype": trainer.compute.dtype, "arithmetic": trainer.compute.autocast}
     found = []
     for run in (measure, measure_energy):
         for _ in range(2):

@@ -26,7 +26,7 @@ class Team:
     """The processes of one training. `number` counts them from 0; process 0 alone writes."""
 
     def __init__(self):
-        """Joins the others, where there are any, before accelerate asks for them: flags then never wait for a GPU."""
+        """Join the others, where there are any. Flags go over gloo, so that they never wait for a GPU."""
         if started() and not distributed.is_initialized():
             gpu = torch.cuda.is_available()
             distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")

@@ -119,7 +119,7 @@ def publish(campaign: Campaign, run: Run, trainer) -> None:
     replace(folder / "declaration.yaml", yaml.safe_dump(describe(run), sort_keys=False, allow_unicode=True))
     position = trainer.position
     done = {"run": run.id, "weights_sha256": sha256(weights), "record_sha256": sha256(folder / "record.jsonl")}
-    done |= {"precision": trainer.precision, "epochs": position.epoch}
+    done |= {"precision": trainer.compute.precision, "epochs": position.epoch}
     replace_json(folder / "done.json", done | {"seconds": round(position.seconds, 1), "best_on_test": position.best})
     trainer.mirror.live(trainer.record.entries())
 

@@ -19,7 +19,7 @@ from pipeline.data.evaluation_batches import evaluation_batches
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation import silent_layers
 from pipeline.evaluation.build_network import backbone_for, load_trained, network_for
-from pipeline.evaluation.device import describe_device, open_device
+from pipeline.evaluation.device import open_device
 from pipeline.evaluation.measure import BIN, Measurement, NotFinite, measure
 from pipeline.mirror.params_and_tags import run_mirror
 from pipeline.training.checkpoint import restore_checkpoint, save_checkpoint
@@ -48,9 +48,8 @@ class Trainer:
         self.campaign, self.run, self.say, self.asked_to_stop = campaign, run, say, asked_to_stop
         self.team = Team()
         self.folder = campaign.weights_folder(run)
-        self.accelerator, self.precision = open_device(run.precision, run.threads)
-        self.watch = self.accelerator.device.type == "cpu" if watch is None else watch
-        self.dtype = torch.float64 if self.precision == "float64" else torch.float32
+        self.compute = open_device(run.precision, run.threads)
+        self.watch = self.compute.device.type == "cpu" if watch is None else watch
         data = Prepared(run.data.folder)
         self.batches, self.data = TrainingBatches(data, run.recipe, run.seed, self.team.number, self.team.count), data
         if not self.batches.steps:
@@ -60,19 +59,17 @@ class Trainer:
         self.backbone = backbone_for(campaign.catalogue, run)
         if run.parent:
             load_trained(campaign, run.parent, self.backbone)
-        self.backbone.to(self.accelerator.device, self.dtype)
+        self.backbone.to(self.compute.device, self.compute.dtype)
         self.network = network_for(campaign.catalogue, run.method, run.options, self.backbone)
-        self.parallel = self.team.parallel(self.network, self.accelerator.device)
+        self.parallel = self.team.parallel(self.network, self.compute.device)
         self.optimizer = optimizer_for(self.network, run.recipe)
         self.schedule, self.epochs = learning_rate_schedule(self.optimizer, run.recipe)
-        self.stepper = self.accelerator.prepare(self.optimizer)  # with the scaler, where fp16 needs one
+        self.scaler = self.compute.scaler()
         catalogue = campaign.catalogue
         loss, options = catalogue.methods[run.method].loss, catalogue.method_options(run.method, run.options)
         self.loss = lambda output, target: loss(output, target, options)
         self.record = Record(self.folder / "record.jsonl", self.team.writes)
-        self.totals = torch.zeros(
-            2, dtype=torch.float64, device=self.accelerator.device
-        )  # this process's loss and ponder x images
+        self.totals = torch.zeros(2, dtype=torch.float64, device=self.compute.device)  # this process's loss and ponder x images
 
     def train(self) -> None:
         self.resume()
@@ -87,14 +84,12 @@ class Trainer:
 
     def resume(self) -> None:
         """Weights, optimizer and record as the checkpoint has them, or a new record."""
-        self.position = restore_checkpoint(
-            self.checkpoint, self.run.id, self.backbone, self.optimizer, self.accelerator.scaler, self.say
-        )
+        self.position = restore_checkpoint(self.checkpoint, self.run.id, self.backbone, self.optimizer, self.scaler, self.say)
         self.record.restore(self.position.record)
         sums = [self.position.sums.get(key, 0.0) * self.team.writes for key in ("loss", "ponder")]
         self.totals += torch.tensor(sums, dtype=torch.float64).to(self.totals)
         complete = self.position.epoch == self.epochs
-        self.say(f"computes in {self.precision}, {native.describe()}")
+        self.say(f"computes in {self.compute.precision}, {native.describe()}")
         new = not self.position.record
         if new:
             self.record.append("start", run=self.run.id, provenance=self.provenance())
@@ -117,7 +112,7 @@ class Trainer:
     def same_arithmetic(self, before: dict) -> None:
         """`auto` may mean something else on another machine, and a compiler be gone; a run stays as it began."""
         kind = {"was": before["kernels"].split(":")[0], "is": native.describe().split(":")[0]}
-        for was, now in ((before["precision"], self.precision), (kind["was"], kind["is"])):
+        for was, now in ((before["precision"], self.compute.precision), (kind["was"], kind["is"])):
             if was != now:
                 raise UserError(
                     f"run {self.run.id} was trained in {was} so far, this machine computes in {now}: "
@@ -125,9 +120,9 @@ class Trainer:
                 )
 
     def provenance(self) -> dict:
-        facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": describe_device(self.accelerator)}
+        facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": self.compute.name}
         facts |= {"kernels": native.describe(), "processes": self.team.count}
-        return facts | {"precision": self.precision, "threads": self.run.threads, "data": self.data.meta}
+        return facts | {"precision": self.compute.precision, "threads": self.run.threads, "data": self.data.meta}
 
     def train_epoch(self) -> None:
         """The steps of the epoch that are not yet taken."""
@@ -146,7 +141,7 @@ class Trainer:
         clock = time.monotonic()
         for images, target in bar:
             position.sums["waiting"] = position.sums.get("waiting", 0.0) + time.monotonic() - clock
-            self.step(images.to(self.accelerator.device, self.dtype), target.to(self.accelerator.device, self.dtype))
+            self.step(images.to(self.compute.device, self.compute.dtype), target.to(self.compute.device, self.compute.dtype))
             position.step += 1
             now = time.monotonic()
             position.sums["seconds"] = position.sums.get("seconds", 0.0) + now - clock
@@ -161,24 +156,33 @@ class Trainer:
                 raise Stopped(f"epoch {position.epoch + 1}, step {position.step}")
 
     def step(self, images: torch.Tensor, target: torch.Tensor) -> None:
-        with self.accelerator.autocast():
+        with self.compute.autocast():
             output = self.parallel(images)
         loss = self.loss(output, target)
         if self.watch and not math.isfinite(mean := self.team.sum(loss.detach()).item() / self.team.count):
             raise self.lost(mean, images)
-        self.stepper.zero_grad()
-        self.accelerator.backward(loss)
-        self.stepper.step()
+        self.optimizer.zero_grad()
+        self.descend(loss)
         if self.watch:
             self.check_weights(f"after epoch {self.position.epoch + 1}, step {self.position.step + 1}")
         ponder = output.ponder_loss.detach() if hasattr(output, "ponder_loss") else torch.zeros_like(loss)
         self.totals += torch.stack([loss.detach(), ponder]).double() * len(images)
 
+    def descend(self, loss: torch.Tensor) -> None:
+        """Take the optimizer's step along the loss's gradient, which a scaler keeps within fp16's range."""
+        if self.scaler is None:
+            loss.backward()
+            self.optimizer.step()
+            return
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
     def lost(self, loss: float, images: torch.Tensor) -> TrainingFailed:
         """A loss that is not finite, with its step and the layer in which it began."""
 
         def again():
-            with self.accelerator.autocast():
+            with self.compute.autocast():
                 self.network(images)
 
         where = first_not_finite(self.network, again)
@@ -207,7 +211,7 @@ class Trainer:
         self.position.sums |= {"loss": loss, "ponder": ponder}
         self.position.record = self.record.text
         if self.team.writes:
-            save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.accelerator.scaler)
+            save_checkpoint(self.checkpoint, self.run.id, self.position, self.backbone, self.optimizer, self.scaler)
         self.saved_at = time.monotonic()
 
     def finite_totals(self) -> tuple[float, float]:
@@ -263,12 +267,12 @@ class Trainer:
 
     def warnings(self, heldout: Measurement) -> list[str]:
         """What is dead in the network as it is now; spikes are listened for on the first held-out images."""
-        images = next(evaluation_batches(self.data, "heldout"))[0].to(self.accelerator.device, self.dtype)
-        return silent_layers.warnings(silent_layers.silent_layers(self.network, images, self.accelerator.autocast), heldout)
+        images = next(evaluation_batches(self.data, "heldout"))[0].to(self.compute.device, self.compute.dtype)
+        return silent_layers.warnings(silent_layers.silent_layers(self.network, images, self.compute.autocast), heldout)
 
     def measure(self, split: str) -> Measurement:
         """In the arithmetic of the training, as the evaluation is."""
-        place = {"device": self.accelerator.device, "dtype": self.dtype, "arithmetic": self.accelerator.autocast}
+        place = {"device": self.compute.device, "dtype": self.compute.dtype, "arithmetic": self.compute.autocast}
         batches = evaluation_batches(self.data, split, number=self.team.number, processes=self.team.count)
         try:
             return measure(self.network, batches, **place, gather=self.team.gather)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 from models import native
 from pipeline.campaign.read_declaration import load
@@ -71,7 +70,6 @@ class Here:
             if not self.kernels_on:
                 patch.setattr(native, "supports", lambda tensor: False)
             if asked:
-                AcceleratorState._reset_state(reset_partial_state=True)
                 self.step, facts = jobs.prepare(asked)
                 return facts
             self.step()

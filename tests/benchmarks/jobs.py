@@ -7,7 +7,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from reference import random_official_state_dict
 
 from models import merging, native
@@ -19,7 +18,7 @@ from models.spikformer import Spikformer
 from pipeline.campaign.declaration import Recipe
 from pipeline.command_line import CATALOGUE
 from pipeline.data.augmentation import TrainingBatches
-from pipeline.evaluation.device import describe_device, open_device
+from pipeline.evaluation.device import ComputeDevice, open_device
 from pipeline.planning import roofline
 from pipeline.training.optimizer_and_schedule import optimizer_for
 
@@ -32,13 +31,13 @@ def prepare(spec: dict):
     torch.manual_seed(0)
     if spec.get("as_it_comes"):
         torch.set_num_threads(spec["threads"])
-        accelerator, precision = Accelerator(cpu=not torch.cuda.is_available()), "float32"
+        compute = ComputeDevice(torch.device("cuda" if torch.cuda.is_available() else "cpu"), "float32")
     else:
-        accelerator, precision = open_device("auto", spec["threads"])
-    step, own = JOBS[spec["job"]](spec, accelerator)
+        compute = open_device("auto", spec["threads"])
+    step, own = JOBS[spec["job"]](spec, compute)
     facts = {
-        "device": describe_device(accelerator),
-        "dtype": precision,
+        "device": compute.name,
+        "dtype": compute.precision,
         "threads": spec["threads"],
         "kernels": native.describe(),
     }
@@ -46,26 +45,26 @@ def prepare(spec: dict):
     return step, facts | {"images": spec.get("batch", 1)} | own
 
 
-def images_of(spec: dict, accelerator) -> torch.Tensor:
-    return torch.randn(spec["batch"], 3, 32, 32, device=accelerator.device)
+def images_of(spec: dict, compute) -> torch.Tensor:
+    return torch.randn(spec["batch"], 3, 32, 32, device=compute.device)
 
 
-def build(spec: dict, accelerator, weights: str):
+def build(spec: dict, compute, weights: str):
     """The network of a specification, and how much it computes; `published`: random weights whose neurons fire as trained ones do."""
     network, kind = spec["network"], spec["kind"]
     embed, encoder = macs(**network)
     if kind not in BASES:
-        return spikingjelly(network).to(accelerator.device), {"macs": embed + encoder}
+        return spikingjelly(network).to(compute.device), {"macs": embed + encoder}
     if weights == "published":
         state = published_weights(network["depth"], network["width"])
         backbone = from_official_spikformer(state, heads=network["heads"], timesteps=network["timesteps"]).float()
     else:
         backbone = Spikformer(**network)
-    backbone.to(accelerator.device)
+    backbone.to(compute.device)
     if kind == "static":
         return backbone, {"macs": embed + encoder}
     model = ATSNN(backbone, gamma=spec["gamma"])
-    share = executed(model, accelerator)
+    share = executed(model, compute)
     return (PackedATSNN(model) if kind == "packed" else model), {"macs": embed + share * encoder, "share": share}
 
 
@@ -80,11 +79,11 @@ def published_weights(depth: int, width: int) -> dict:
 
 
 @torch.no_grad()
-def executed(model: ATSNN, accelerator, images: int = 4) -> float:
+def executed(model: ATSNN, compute, images: int = 4) -> float:
     """The share of the tokens that are computed."""
     training = model.training
-    with accelerator.autocast():
-        trace = model.eval()(torch.randn(images, 3, 32, 32, device=accelerator.device)).trace
+    with compute.autocast():
+        trace = model.eval()(torch.randn(images, 3, 32, 32, device=compute.device)).trace
     model.train(training)
     return trace.executed.float().mean().item()
 
@@ -113,14 +112,14 @@ def logits_of(output) -> torch.Tensor:
     return getattr(output, "logits", output).float().mean(0)
 
 
-def train(spec: dict, accelerator):
-    network, facts = build(spec, accelerator, "initial")
-    images = images_of(spec, accelerator)
-    target = torch.arange(spec["batch"], device=accelerator.device) % 10
+def train(spec: dict, compute):
+    network, facts = build(spec, compute, "initial")
+    images = images_of(spec, compute)
+    target = torch.arange(spec["batch"], device=compute.device) % 10
     optimizer = torch.optim.AdamW(network.train().parameters(), lr=5e-4, fused=True)
 
     def step():
-        with accelerator.autocast():
+        with compute.autocast():
             logits = logits_of(network(images))
         loss = torch.nn.functional.cross_entropy(logits, target)
         optimizer.zero_grad()
@@ -130,31 +129,31 @@ def train(spec: dict, accelerator):
     return step, facts | {"passes": PASSES["train"]}
 
 
-def infer(spec: dict, accelerator):
-    network, facts = build(spec, accelerator, "published")
+def infer(spec: dict, compute):
+    network, facts = build(spec, compute, "published")
     network.eval()
-    images = images_of(spec, accelerator)
+    images = images_of(spec, compute)
 
     @torch.no_grad()
     def step():
-        with accelerator.autocast():
+        with compute.autocast():
             logits_of(network(images))
 
     return step, facts | {"passes": PASSES["infer"]}
 
 
-def method_step(spec: dict, accelerator):
+def method_step(spec: dict, compute):
     """A training step or an inference of a method of baselines/, with the scale's recipe and the gamma given where it needs one."""
     name, recipe = spec["method"], spec["recipe"]
     required = {key: spec["gamma"] for key, field in CATALOGUE.methods[name].Options.model_fields.items() if field.is_required()}
     options = CATALOGUE.method_options(name, required)
-    network = CATALOGUE.methods[name].build(Spikformer(**spec["network"]).to(accelerator.device), options)
-    images = images_of(spec, accelerator)
-    target = torch.eye(10, device=accelerator.device)[torch.arange(spec["batch"]) % 10]
+    network = CATALOGUE.methods[name].build(Spikformer(**spec["network"]).to(compute.device), options)
+    images = images_of(spec, compute)
+    target = torch.eye(10, device=compute.device)[torch.arange(spec["batch"]) % 10]
     optimizer = optimizer_for(network, recipe)
 
     def train_step():
-        with accelerator.autocast():
+        with compute.autocast():
             output = network(images)
         loss = CATALOGUE.methods[name].loss(output, target, options)
         optimizer.zero_grad()
@@ -163,18 +162,18 @@ def method_step(spec: dict, accelerator):
 
     @torch.no_grad()
     def infer_step():
-        with accelerator.autocast():
+        with compute.autocast():
             network(images)
 
     network.train(spec["training"])
     return (train_step if spec["training"] else infer_step), {}
 
 
-def encoder(spec: dict, accelerator):
+def encoder(spec: dict, compute):
     """The blocks alone (`whole` false) or all of a network whose tokens are merged and halted; gamma None: STATIC."""
-    network, _ = build(spec | {"kind": "static"}, accelerator, "published")
-    images = images_of(spec, accelerator)
-    with torch.no_grad(), accelerator.autocast():
+    network, _ = build(spec | {"kind": "static"}, compute, "published")
+    images = images_of(spec, compute)
+    with torch.no_grad(), compute.autocast():
         u = network.embed(images)
         if spec["gamma"] is None:
             share, blocks = 1.0, partial(static_blocks, network, u)
@@ -186,7 +185,7 @@ def encoder(spec: dict, accelerator):
 
     @torch.no_grad()
     def step():
-        with accelerator.autocast():
+        with compute.autocast():
             network(images) if spec["whole"] else blocks()
 
     return step, {"share": share}
@@ -199,11 +198,11 @@ def static_blocks(network: Spikformer, u: torch.Tensor) -> torch.Tensor:
     return network.classify(u.mean(dim=2))
 
 
-def merge(spec: dict, accelerator):
+def merge(spec: dict, compute):
     """Matching and adding of one block, with the kernels or without (the child's environment says which)."""
     width = spec["network"]["width"]
-    u = torch.randint(0, 4, (4, spec["batch"], 64, width), device=accelerator.device).float()
-    live = torch.ones(u.shape[:3], dtype=torch.bool, device=accelerator.device)
+    u = torch.randint(0, 4, (4, spec["batch"], 64, width), device=compute.device).float()
+    live = torch.ones(u.shape[:3], dtype=torch.bool, device=compute.device)
 
     def step():
         merging.add_sources(u, merging.match(u, live, spec["gamma"]))
@@ -211,12 +210,12 @@ def merge(spec: dict, accelerator):
     return step, {}
 
 
-def lif(spec: dict, accelerator):
+def lif(spec: dict, compute):
     """Batch norm and neuron of a hidden layer, forward, or forward and backward."""
     width = 4 * spec["network"]["width"]
-    bn = torch.nn.BatchNorm1d(width).to(accelerator.device)
+    bn = torch.nn.BatchNorm1d(width).to(compute.device)
     dtype = torch.bfloat16 if spec["dtype"] == "bf16" else torch.float32
-    current = torch.randn(4, spec["batch"] * 64, width, device=accelerator.device).to(dtype).requires_grad_(spec["backward"])
+    current = torch.randn(4, spec["batch"] * 64, width, device=compute.device).to(dtype).requires_grad_(spec["backward"])
     above = torch.randn_like(current)
 
     def step():
@@ -245,7 +244,7 @@ class RandomImages:
         return self
 
 
-def data(spec: dict, accelerator):
+def data(spec: dict, compute):
     """Batches of a recipe on one core."""
     recipe = Recipe(**spec["recipe"]).model_dump()
     batches = TrainingBatches(RandomImages(max(spec["batch"] * 4, 512)), recipe | {"batch": spec["batch"]}, seed=0)
@@ -253,7 +252,7 @@ def data(spec: dict, accelerator):
     return lambda: batches[next(places)], {"dtype": "uint8 to float32"}
 
 
-def build_kernels(spec: dict, accelerator):
+def build_kernels(spec: dict, compute):
     """The kernels compiled as if for the first time."""
 
     def step():
@@ -264,9 +263,9 @@ def build_kernels(spec: dict, accelerator):
     return step, {}
 
 
-def rate(spec: dict, accelerator):
+def rate(spec: dict, compute):
     """One operation of pipeline.planning.roofline, to find what this machine can do at most."""
-    step, work = roofline.OPERATIONS[spec["operation"]](spec["dtype"], accelerator.device, spec["shrink"])
+    step, work = roofline.OPERATIONS[spec["operation"]](spec["dtype"], compute.device, spec["shrink"])
     return step, {"dtype": spec["dtype"], "work": work}
 
 

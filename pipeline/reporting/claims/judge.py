@@ -6,8 +6,6 @@ other side, and else nothing can be told at this scale; neither can it from one 
 or where it was on networks that the sentence is not about. What is so by construction says so in its note.
 """
 
-import math
-
 import pandas as pd
 import yaml
 
@@ -43,18 +41,19 @@ COLUMNS = [
 
 def judge(values: pd.Series, bound: float, below: bool) -> dict:
     """The verdict of the rule, with the interval it was taken from."""
-    from scipy.stats import t
+    from scipy import stats
 
     if values.empty:
         raise Unmeasured("no seed has both networks")
     n, mean = len(values), float(values.mean())
     if n < 2:
         return {"value": mean, "n": n, "verdict": UNKNOWN, "note": "one seed has no spread"}
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * float(values.std()) / math.sqrt(n)
-    low, high = mean - half, mean + half
+    low = high = mean
+    if values.std() > 0:
+        low, high = map(float, stats.t.interval(CONFIDENCE, n - 1, loc=mean, scale=values.sem()))
     above = HOLDS if low > bound else DOES_NOT if high < bound else UNKNOWN
     verdict = {HOLDS: DOES_NOT, DOES_NOT: HOLDS}.get(above, UNKNOWN) if below else above
-    if mean == bound and half == 0:
+    if low == bound == high:
         verdict = HOLDS if below else DOES_NOT  # "at most" is met, "more" is not
     return {"value": mean, "spread": float(values.std()), "n": n, "low": low, "high": high, "verdict": verdict}
 

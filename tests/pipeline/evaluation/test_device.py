@@ -51,3 +51,28 @@ def test_auto_by_what_the_processor_says(monkeypatch, amx, flag, vendor, precisi
     monkeypatch.setattr(device, "vendor", lambda: vendor)
     assert device.resolve_precision("auto") == precision
     assert device.resolve_precision("bf16") == "bf16"
+
+
+@pytest.mark.parametrize("precision, product", (("bf16", torch.bfloat16), ("fp16", torch.float16), ("float32", torch.float32)))
+def test_products_are_computed_in_the_precision_and_weights_are_kept_in_float32(precision, product):
+    compute = device.ComputeDevice(torch.device("cpu"), precision)
+    weight = torch.ones(4, 4, dtype=compute.dtype)
+    with compute.autocast():
+        assert (weight @ weight).dtype == product and weight.dtype == torch.float32
+    assert compute.is_mixed == (precision != "float32")
+    assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32, "no context outlives its block"
+
+
+def test_float64_is_no_mixed_precision():
+    compute = device.ComputeDevice(torch.device("cpu"), "float64")
+    with compute.autocast():
+        assert (torch.ones(2, 2, dtype=compute.dtype) @ torch.ones(2, 2, dtype=compute.dtype)).dtype == torch.float64
+    assert not compute.is_mixed and compute.scaler() is None
+
+
+def test_fp16_alone_has_a_scaler_which_keeps_small_gradients():
+    assert device.ComputeDevice(torch.device("cpu"), "bf16").scaler() is None
+    scaler = device.ComputeDevice(torch.device("cpu"), "fp16").scaler()
+    small = torch.tensor(2.0**-14, requires_grad=True)  # times 2^-11 it is below what fp16 can hold, 2^-24
+    (scaler.scale(small.half() * 2.0**-11)).backward()
+    assert small.grad > 0 and (small.half() * 2.0**-11).item() == 0

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import yaml
-from accelerate.state import AcceleratorState
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import validate
@@ -43,7 +42,6 @@ table1: [{evaluation: static}, {evaluation: at_snn}]
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from models.norm_over_processes import Norm
@@ -48,7 +47,6 @@ if __name__ == "__main__":
     folder, out, dtype, *methods = sys.argv[1:]
     torch.set_num_threads(1)
     Team()
-    Accelerator(cpu=True)
     told = {name: steps(name, Prepared(Path(folder)), getattr(torch, dtype)) for name in methods}
     if Team().writes:
         torch.save(told, out)

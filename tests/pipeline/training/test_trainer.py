@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from accelerate.state import AcceleratorState
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import NUMERICS
@@ -20,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.record import read
 from pipeline.data.datasets import shapes
 from pipeline.data.prepared import prepare_from_source
-from pipeline.evaluation.device import open_device
+from pipeline.evaluation.device import ComputeDevice
 from pipeline.evaluation.evaluate_run import evaluate
 from pipeline.mirror import mlflow_store
 from pipeline.training import trainer
@@ -48,7 +47,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(trainer.Trainer, "measure", few_images(trainer.Trainer.measure))
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def few_images(measure):
@@ -213,7 +211,7 @@ def test_a_run_stays_in_one_precision(monkeypatch):
         cut.setattr(trainer.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(made, run)
-    monkeypatch.setattr(trainer, "open_device", lambda *_: (open_device("float64", 1)[0], "float32"))
+    monkeypatch.setattr(trainer, "open_device", lambda *_: ComputeDevice(torch.device("cpu"), "float32"))
     with pytest.raises(UserError, match="was trained in float64 so far, this machine computes in float32"):
         train(made, run)
 

@@ -6,7 +6,6 @@ from contextlib import chdir
 import pandas as pd
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from reference import random_official_state_dict
 
 from models.convert import from_official_spikformer
@@ -146,7 +145,6 @@ def write_record(campaign: Campaign, evaluation, before) -> None:
 
 
 def make() -> Campaign:
-    AcceleratorState._reset_state(reset_partial_state=True)  # a process has one; other tests may have asked for bf16
     made = Campaign(validate(CONTENT, CATALOGUE), CATALOGUE)
     data = made.data("shapes")
     prepare(shapes.read(None, data.train, data.test), data, title="shapes", classes=10)
