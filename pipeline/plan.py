@@ -10,7 +10,7 @@ import json
 from pipeline.command_line import common_arguments, open_campaign
 from pipeline.core.errors import UserError, run_stage
 from pipeline.planning.plan import open_plan, plan
-from pipeline.planning.text import text
+from pipeline.planning.plan_text import text
 
 
 def main() -> None:

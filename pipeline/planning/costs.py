@@ -9,9 +9,9 @@ from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError
 from pipeline.data.identity import Data
 from pipeline.data.sources import HELD_OUT
-from pipeline.planning import kinds
+from pipeline.planning import training_kinds
+from pipeline.planning.measured_rates import HOUR, Rates
 from pipeline.planning.progress import FINISHED, Progress, epochs
-from pipeline.planning.rates import HOUR, Rates
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ def epoch_hours(catalogue: Catalogue, run: Run, rates: Rates) -> tuple[float | N
 
 def speeds(run: Run, rates: Rates) -> tuple[float, float] | None:
     """Images per second of a training, and of the measuring at the end of its epochs."""
-    trained = rates.trained.get(kinds.kind_of(run))
-    passed = rates.ended.get(kinds.kind_of(run)) or rates.passed.get(kinds.pass_of(run))
+    trained = rates.trained.get(training_kinds.kind_of(run))
+    passed = rates.ended.get(training_kinds.kind_of(run)) or rates.passed.get(training_kinds.pass_of(run))
     return None if trained is None or passed is None else (trained, passed)
 
 
 def evaluation_hours(catalogue: Catalogue, evaluation: Evaluation, rates: Rates) -> float | None:
     """A pass that measures, one that counts energy, and one over held-out images where exits are declared; a probe's passes."""
     images = counts(catalogue, evaluation.run.data)
-    rate = rates.passed.get(kinds.pass_kind(evaluation)) or rates.passed.get(kinds.pass_of(evaluation.run))
+    rate = rates.passed.get(training_kinds.pass_kind(evaluation)) or rates.passed.get(training_kinds.pass_of(evaluation.run))
     if rate is None or images is None:
         return None
     if evaluation.probe:

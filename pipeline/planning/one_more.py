@@ -4,7 +4,7 @@ from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
 from pipeline.campaign.titles import data_title, method_title
 from pipeline.planning.costs import Cost, evaluation_hours
-from pipeline.planning.rates import Rates
+from pipeline.planning.measured_rates import Rates
 
 METHOD = "at_snn"
 

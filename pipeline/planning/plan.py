@@ -11,13 +11,13 @@ from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError
 from pipeline.core.record import read
 from pipeline.data.identity import Data
-from pipeline.planning import kinds
+from pipeline.planning import training_kinds
 from pipeline.planning.costs import Cost, cost, counts, speeds
-from pipeline.planning.disk import disk
-from pipeline.planning.lanes import Job, longest_chain, wall_hours
+from pipeline.planning.critical_path import Job, longest_chain, wall_hours
+from pipeline.planning.disk_space import disk
+from pipeline.planning.measured_rates import Rates, rates_of
 from pipeline.planning.one_more import one_more_gamma, one_more_seed
 from pipeline.planning.progress import FAILED, FINISHED, NOT_BEGUN, UNDER_WAY, Progress, epochs, progress_of
-from pipeline.planning.rates import Rates, rates_of
 
 
 def plan(campaign: Campaign, devices: int = 1, wanted: str | None = None) -> dict:
@@ -56,7 +56,7 @@ def without_arrays(campaign: Campaign, costs: dict[str, Cost]) -> list[str]:
 
 def throughput(campaign: Campaign, rates: Rates) -> dict:
     """Where speeds come from, and what has none."""
-    trained = {kinds.kind_of(run): run for run in campaign.runs}
+    trained = {training_kinds.kind_of(run): run for run in campaign.runs}
     missing = [run for run in trained.values() if speeds(run, rates) is None]
     told = {"device": rates.device and str(rates.device), "kinds": len(trained), "recorded": rates.recorded}
     told |= {
@@ -113,7 +113,7 @@ def trainings(campaign: Campaign, progress: dict[str, Progress], rates: Rates, c
             "seeds": len(own),
             "epochs": epochs(own[0]),
         }
-        line |= {"images_per_second": rates.trained.get(kinds.kind_of(own[0]))}
+        line |= {"images_per_second": rates.trained.get(training_kinds.kind_of(own[0]))}
         line |= {key: together([getattr(one, key) for one in mine]) for key in Cost.__dataclass_fields__}
         line["done"] = sum(progress[run.id].state == FINISHED for run in own)
         lines.append(line)

@@ -24,8 +24,8 @@ from pipeline.core.catalogue import Catalogue
 from pipeline.core.checksums import digest
 from pipeline.data.identity import Data
 from pipeline.evaluation import gpu_locks
-from pipeline.planning import kinds
-from pipeline.planning.rates import read_file, throughput_file
+from pipeline.planning import training_kinds
+from pipeline.planning.measured_rates import read_file, throughput_file
 
 SMALL_BATCH = 8  # on a processor, where nothing else is said
 STEPS = {"gpu": 40, "processor": 2}  # that are timed
@@ -60,7 +60,7 @@ def measure_all(campaign: Campaign, batch: int | None, steps: int | None, again:
     experiment = campaign.experiment
     compute = open_device(experiment.precision, experiment.threads)
     gpu = compute.device.type == "cuda"
-    device = kinds.Device.of(compute.name, compute.precision, experiment.threads, native.describe())
+    device = training_kinds.Device.of(compute.name, compute.precision, experiment.threads, native.describe())
     about = {"scale": experiment.scale} | device.fields | {"gpu": gpu, "cores": cores()}
     about |= {"git": provenance.git_state(), "versions": provenance.versions()}
     file = throughput_file(campaign)
@@ -88,19 +88,23 @@ def settings(workers: int, gpu: bool, batch: int | None, steps: int | None) -> H
     return How(batch or (None if gpu else SMALL_BATCH), timed, 1 + 2 * workers, workers)
 
 
-def already(file: Path, device: kinds.Device) -> dict[str, dict]:
+def already(file: Path, device: training_kinds.Device) -> dict[str, dict]:
     """What a file has of this device, by kind."""
     content = read_file(file) if file.exists() else None
-    if not content or kinds.Device.told(content) != device:
+    if not content or training_kinds.Device.told(content) != device:
         return {}
     return {entry["trained_kind"] or entry["pass_kind"]: entry for entry in content["kinds"]}
 
 
 def wanted(campaign: Campaign) -> tuple[dict[str, Run], dict[str, Evaluation]]:
     """A run of each kind of training, and an evaluation of each kind of pass that no training has."""
-    trained = {kinds.kind_of(run): run for run in reversed(campaign.runs)}
-    own = {kinds.pass_of(run) for run in trained.values()}
-    passed = {kinds.pass_kind(e): e for e in reversed(campaign.evaluations) if not e.probe and kinds.pass_kind(e) not in own}
+    trained = {training_kinds.kind_of(run): run for run in reversed(campaign.runs)}
+    own = {training_kinds.pass_of(run) for run in trained.values()}
+    passed = {
+        training_kinds.pass_kind(e): e
+        for e in reversed(campaign.evaluations)
+        if not e.probe and training_kinds.pass_kind(e) not in own
+    }
     return dict(reversed(trained.items())), dict(reversed(passed.items()))
 
 
@@ -120,8 +124,8 @@ def measured(campaign: Campaign, subject: Run | Evaluation, how: How) -> dict:
     run = getattr(subject, "run", subject)
     training = subject is run
     batch = how.batch or run.recipe["batch"]
-    entry = {"title": name_of(campaign.catalogue, subject), "trained_kind": kinds.kind_of(run) if training else None}
-    entry |= {"pass_kind": kinds.pass_of(run) if training else kinds.pass_kind(subject)}
+    entry = {"title": name_of(campaign.catalogue, subject), "trained_kind": training_kinds.kind_of(run) if training else None}
+    entry |= {"pass_kind": training_kinds.pass_of(run) if training else training_kinds.pass_kind(subject)}
     entry |= {"batch": batch, "declared_batch": run.recipe["batch"], "steps": how.steps, "workers": how.workers}
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_on_noise(campaign, run, how, batch, Path(folder))

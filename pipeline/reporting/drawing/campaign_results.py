@@ -15,7 +15,7 @@ from pipeline.core import atomic_files
 from pipeline.core.errors import UserError
 from pipeline.data.prepared import Prepared, Split
 from pipeline.evaluation.arrays import read_arrays
-from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.drawing.missing_data import MissingData
 
 if TYPE_CHECKING:
     import pandas as pd

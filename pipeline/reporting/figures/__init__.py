@@ -4,7 +4,7 @@ A figure has TITLE, DEFINITION (what is shown and how it is computed, with a `Re
 MOST_EVALUATIONS (None: any number, 0: it needs none) and draw(campaign, evaluations) -> (picture, numbers): a matplotlib
 figure made on `pipeline.reporting.drawing.canvas`, and a dictionary, its `caption` among them, of everything that is drawn; `timesteps`, where an
 evaluation is not shown at all of its timesteps alone: those it is shown at, by its name; `exits`, where some are shown:
-their names, by the evaluation's. What can't be drawn for want of data raises `pipeline.reporting.drawing.missing.MissingData`; the page then says so.
+their names, by the evaluation's. What can't be drawn for want of data raises `pipeline.reporting.drawing.missing_data.MissingData`; the page then says so.
 One that measures networks by itself has Settings (a ProbeSettings) and measure(subject, settings) -> metrics too,
 called without gradient with a `pipeline.evaluation.subject.Subject`: numbers by name, in lists and mappings. Evaluations whose
 `probe` names the figure run it, and `pipeline.reporting.drawing.campaign_results.metrics_of` reads it. One that runs

@@ -9,7 +9,7 @@ from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.campaign.titles import data_title
 from pipeline.reporting.drawing import campaign_results, canvas
-from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.drawing.missing_data import MissingData
 from pipeline.reporting.figures import ProbeSettings
 
 TITLE = "Estimation error and similarity of the inputs of consecutive blocks (Fig. 3)"

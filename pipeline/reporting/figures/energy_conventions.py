@@ -11,7 +11,7 @@ from pipeline.campaign.identity import Evaluation
 from pipeline.core import number_formats
 from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
 from pipeline.reporting.drawing import campaign_results, canvas
-from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.drawing.missing_data import MissingData
 
 if TYPE_CHECKING:
     import pandas as pd

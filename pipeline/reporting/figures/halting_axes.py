@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.reporting.drawing import campaign_results, canvas, fate_bars
-from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.drawing.missing_data import MissingData
 from pipeline.reporting.tables.savings import pretrained
 
 if TYPE_CHECKING:

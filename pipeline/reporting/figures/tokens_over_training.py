@@ -10,7 +10,7 @@ from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
 from pipeline.campaign.titles import data_title, method_title
 from pipeline.reporting.drawing import campaign_results, canvas
-from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.drawing.missing_data import MissingData
 
 TITLE = "Tokens of each block over a retraining"
 DEFINITION = (

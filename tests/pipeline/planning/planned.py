@@ -9,7 +9,7 @@ from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import validate
 from pipeline.command_line import CATALOGUE
 from pipeline.data.sources import HELD_OUT
-from pipeline.planning import kinds
+from pipeline.planning import training_kinds
 
 DECLARATION = yaml.safe_load("""
 scale: tiny
@@ -41,7 +41,13 @@ def campaign(**change):
 def measured(made, labels=TRAINED, **about):
     """A file of throughput with the rates above."""
     entries = [
-        {"title": label, "trained_kind": kinds.kind_of(run), "pass_kind": kinds.pass_of(run), "batch": 8, "declared_batch": 64}
+        {
+            "title": label,
+            "trained_kind": training_kinds.kind_of(run),
+            "pass_kind": training_kinds.pass_of(run),
+            "batch": 8,
+            "declared_batch": 64,
+        }
         | {"trained": TRAINED[label], "passed": PASSED[label], "energy": 2.0, "weights_bytes": 1000, "checkpoint_bytes": 3100}
         for label in labels
         for run in [made.run(label, 0)]

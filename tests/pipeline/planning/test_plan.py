@@ -9,8 +9,8 @@ from planned import DECLARATION, DEVICE, EPOCHS, campaign, entries_of, finished,
 from pipeline.core.atomic_files import replace_sealed
 from pipeline.core.errors import UserError
 from pipeline.planning import plan as plans
-from pipeline.planning.lanes import Job, longest_chain, wall_hours
-from pipeline.planning.text import hours, size, text
+from pipeline.planning.critical_path import Job, longest_chain, wall_hours
+from pipeline.planning.plan_text import hours, size, text
 
 
 @pytest.fixture(autouse=True)

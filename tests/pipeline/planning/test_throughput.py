@@ -12,8 +12,8 @@ from pipeline.campaign.read_declaration import validate
 from pipeline.command_line import CATALOGUE
 from pipeline.core.paths import ROOT
 from pipeline.evaluation.weights import save_weights
-from pipeline.planning import kinds, throughput
 from pipeline.planning import plan as plans
+from pipeline.planning import throughput, training_kinds
 from pipeline.planning.throughput import How, measure_all
 from pipeline.training import trainer
 from pipeline.training.checkpoint import Position, save_checkpoint
@@ -97,7 +97,7 @@ def test_a_plan_is_made_of_it_and_lacks_nothing():
     made = campaign()
     content, _ = measured(made)
     told = plans.plan(made)
-    assert told["throughput"]["device"] == str(kinds.Device.told(content)) and not told["throughput"]["missing"]
+    assert told["throughput"]["device"] == str(training_kinds.Device.told(content)) and not told["throughput"]["missing"]
     assert not any(told["totals"][f"{key}_unknown"] for key in ("train", "evaluate")) and told["totals"]["train"] > 0
     rates = {line["label"]: line["images_per_second"] for line in told["trainings"]}
     assert rates["static"] == rates["again"] == content["kinds"][0]["trained"]
@@ -118,11 +118,21 @@ def test_bytes_are_those_of_what_a_training_saves(tmp_path):
 def test_what_changes_a_speed_changes_the_kind_and_nothing_else_does():
     made = campaign()
     static, at_snn = made.run("static", 0), made.run("at_snn", 0)
-    assert kinds.kind_of(static) == kinds.kind_of(made.run("static", 1)) == kinds.kind_of(made.run("again", 0))
-    assert kinds.kind_of(static) != kinds.kind_of(at_snn) and kinds.pass_of(static) != kinds.pass_of(static, timesteps=1)
+    assert (
+        training_kinds.kind_of(static)
+        == training_kinds.kind_of(made.run("static", 1))
+        == training_kinds.kind_of(made.run("again", 0))
+    )
+    assert training_kinds.kind_of(static) != training_kinds.kind_of(at_snn) and training_kinds.pass_of(
+        static
+    ) != training_kinds.pass_of(static, timesteps=1)
     other = CATALOGUE.method_options("at_snn", {"gamma": 6}).model_dump()
-    assert kinds.pass_of(at_snn) != kinds.pass_of(at_snn, options=other)
-    assert kinds.pass_of(at_snn) == kinds.pass_kind(made.named("at_snn")[0]) != kinds.pass_kind(made.named("at_10")[0])
+    assert training_kinds.pass_of(at_snn) != training_kinds.pass_of(at_snn, options=other)
+    assert (
+        training_kinds.pass_of(at_snn)
+        == training_kinds.pass_kind(made.named("at_snn")[0])
+        != training_kinds.pass_kind(made.named("at_10")[0])
+    )
     for path, value in (
         (("recipes", "short", "batch"), 8),
         (("networks", "small", "width"), 24),
@@ -130,7 +140,9 @@ def test_what_changes_a_speed_changes_the_kind_and_nothing_else_does():
     ):
         content = yaml.safe_load(DECLARATION)
         content[path[0]][path[1]][path[2]] = value
-        assert kinds.kind_of(Campaign(validate(content, CATALOGUE), CATALOGUE).run("static", 0)) != kinds.kind_of(static)
+        assert training_kinds.kind_of(
+            Campaign(validate(content, CATALOGUE), CATALOGUE).run("static", 0)
+        ) != training_kinds.kind_of(static)
 
 
 def test_a_gpu_takes_the_declared_batch_and_workers_and_waits_until_they_have_nothing_ahead():

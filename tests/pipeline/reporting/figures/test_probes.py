@@ -17,7 +17,7 @@ from pipeline.core.randomness import generator
 from pipeline.data.prepared import Split
 from pipeline.evaluation.subject import Subject
 from pipeline.reporting.drawing import campaign_results
-from pipeline.reporting.drawing.missing import MissingData
+from pipeline.reporting.drawing.missing_data import MissingData
 from pipeline.reporting.figures import accuracy_by_block_and_timestep, block_similarity, gamma_epsilon, halting_onset, masking
 
 IMAGES, T, CLASSES = 24, 3, 5

@@ -11,10 +11,10 @@ from pathlib import Path
 from pipeline.campaign.campaign import Campaign
 from pipeline.core.atomic_files import read_json
 from pipeline.core.errors import UserError
-from pipeline.planning import kinds
-from pipeline.planning.kinds import Device
+from pipeline.planning import training_kinds
 from pipeline.planning.progress import Progress
-from pipeline.planning.timing import Pass, Timing, passes, timing
+from pipeline.planning.recorded_times import Pass, Timing, passes, timing
+from pipeline.planning.training_kinds import Device
 
 ABOUT = ("device", "precision", "threads", "kernels", "gpu", "cores", "kinds")
 HOUR = 3600  # seconds
@@ -100,8 +100,8 @@ def add_records(rates: Rates, campaign: Campaign, timings: dict[str, Timing], ev
     rates.spent = {key: told.spent / HOUR for key, told in timings.items()}
     for run in campaign.runs:
         if told := timings.get(run.id):
-            of_kind[kinds.kind_of(run)].append(told)
-            of_pass[kinds.pass_of(run)].append(told)
+            of_kind[training_kinds.kind_of(run)].append(told)
+            of_pass[training_kinds.pass_of(run)].append(told)
     for key, own in of_kind.items():
         if images := sum(told.images for told in own):
             rates.trained[key] = images / sum(told.seconds for told in own)

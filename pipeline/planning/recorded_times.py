@@ -9,8 +9,8 @@ from pipeline.campaign.identity import Run
 from pipeline.core import atomic_files
 from pipeline.core.errors import UserError
 from pipeline.data.sources import HELD_OUT
-from pipeline.planning import kinds
-from pipeline.planning.kinds import Device
+from pipeline.planning import training_kinds
+from pipeline.planning.training_kinds import Device
 
 
 @dataclass
@@ -118,4 +118,4 @@ def passes_in(campaign: Campaign, run: Run, content: dict) -> Iterator[Pass]:
         if after:
             took = content["evaluations"][after.name]["time"] - told["time"]
             energy = (took * rate - images - (HELD_OUT if evaluation.exits else 0)) / images
-        yield Pass(device, kinds.pass_kind(evaluation), rate, energy)
+        yield Pass(device, training_kinds.pass_kind(evaluation), rate, energy)

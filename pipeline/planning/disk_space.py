@@ -8,9 +8,9 @@ from pipeline.campaign.published_weights import FOLDER
 from pipeline.core.catalogue import Catalogue
 from pipeline.data.identity import Data
 from pipeline.data.sources import HELD_OUT
-from pipeline.planning import kinds
+from pipeline.planning import training_kinds
 from pipeline.planning.costs import counts
-from pipeline.planning.rates import Rates
+from pipeline.planning.measured_rates import Rates
 
 CHECKPOINTS = 2  # the last one and the one before, which a training keeps
 STATES = 3  # of a weight in a checkpoint: itself and AdamW's two moments
@@ -44,7 +44,7 @@ def weights_bytes(campaign: Campaign, rates: Rates) -> dict[str, tuple[int, int]
     """Final weights and a checkpoint of a network, by `network_of`: as they lie here, else as they were measured."""
     found: dict[str, tuple[int, int]] = {}
     for run in campaign.runs:
-        if sizes := rates.sizes.get(kinds.kind_of(run)):
+        if sizes := rates.sizes.get(training_kinds.kind_of(run)):
             found.setdefault(network_of(run), sizes)
     for run in campaign.runs:
         places = campaign.weights_file(run), campaign.folder / FOLDER / f"{run.id}.safetensors"
