@@ -1,4 +1,5 @@
 """AT-SNN: adaptive tokens by merging and two-dimensional halting (Kang et al.); the network is `models.at_snn.ATSNN`."""
+# Tested in tests/baselines/test_losses.py
 
 from typing import Literal
 
@@ -12,7 +13,7 @@ ADAPTS_TOKENS = True
 
 
 class Options(MethodOptions):
-    """Those of `models.at_snn.ATSNN`, and the weight of the ponder loss; defaults are the paper's."""
+    """Options of `models.at_snn.ATSNN`, and delta, the weight of the ponder loss; defaults are the paper's."""
 
     gamma: int = Field(ge=0)
     alpha: float = 5.0
@@ -27,13 +28,17 @@ class Options(MethodOptions):
 
 
 def build(backbone, options: Options):
+    """Build the AT-SNN network of a backbone."""
     from models.at_snn import ATSNN
 
     return ATSNN(backbone, **options.model_dump(exclude={"delta"}))
 
 
 def loss(output, target, options: Options):
-    """Eq. 11: cross-entropy of the mean of the logits over T (Eq. 8) plus delta_p times the ponder loss (Eq. 10)."""
+    """Compute Eq. 11: cross-entropy of the mean logits over T (Eq. 8) plus delta_p times the ponder loss (Eq. 10).
+
+    output.logits [T, B, C], target probabilities [B, C].
+    """
     from torch.nn.functional import cross_entropy
 
     from models.at_snn import overall_loss

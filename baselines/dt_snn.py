@@ -1,4 +1,5 @@
 """DT-SNN: each image stops once the entropy of its prediction is low (Li et al. 2023, https://arxiv.org/abs/2305.17346)."""
+# Tested in tests/baselines/test_losses.py
 
 import numpy as np
 
@@ -12,7 +13,7 @@ build = static.build
 
 
 def loss(output, target, options: Options):
-    """Mean over t of CE(mean of z_1..z_t, y). output.logits [T, B, C], target probabilities [B, C]."""
+    """Compute the mean over t of CE(mean of z_1..z_t, y). output.logits [T, B, C], target probabilities [B, C]."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -22,7 +23,7 @@ def loss(output, target, options: Options):
 
 
 def confidence(logits: np.ndarray) -> np.ndarray:
-    """1 - entropy(softmax) / log C, in [0, 1]: [..., C] -> [...]."""
+    """Compute 1 - entropy(softmax) / log C, in [0, 1]: [..., C] -> [...]."""
     import torch
 
     entropy = torch.special.entr(torch.from_numpy(logits).softmax(-1)).sum(-1)

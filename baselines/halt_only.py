@@ -1,4 +1,5 @@
 """Halt only: AT-SNN without merging."""
+# Tested in tests/baselines/test_losses.py
 
 from typing import Literal
 
@@ -10,6 +11,8 @@ ADAPTS_TOKENS = True
 
 
 class Options(at_snn.Options):
+    """Options of AT-SNN, without merging."""
+
     gamma: Literal[0] = 0
 
 

@@ -3,6 +3,7 @@
 Reading: it reads the networks that DT-SNN trains, whose loss asks for a prediction after every timestep; so the two
 differ in their exit only.
 """
+# Tested in tests/baselines/test_losses.py
 
 import numpy as np
 
@@ -15,7 +16,7 @@ Options = MethodOptions
 
 
 def confidence(logits: np.ndarray) -> np.ndarray:
-    """The largest softmax, in [1/C, 1]: [..., C] -> [...]."""
+    """Compute the largest softmax, in [1/C, 1]: [..., C] -> [...]."""
     import torch
 
     return torch.from_numpy(logits).softmax(-1).amax(-1).numpy()

@@ -1,7 +1,8 @@
-"""The control: STATIC, trained on from the pretrained network for as long as the other methods are.
+"""STATIC, retrained: the control, trained further from the pretrained network for as long as the other methods are.
 
-The paper compares networks of 310 + 310 epochs with one of 310; against this row, no method has more training.
+The paper compares networks of 310 + 310 epochs with one of 310; compared with this row, no method has more training.
 """
+# Tested in tests/baselines/test_losses.py
 
 from baselines import MethodOptions, static
 

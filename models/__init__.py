@@ -1,20 +1,20 @@
-"""Networks, never their weights: spiking transformers, what AT-SNN adds to them, and the contract of a backbone.
+"""Define the networks, never their weights: transformers, what AT-SNN adds to them and, in this file, the contract of a backbone.
 
-A backbone is a folder of this one, found by its name. Its `__init__.py` declares it and is read without torch:
+A backbone is a subfolder of this one, found by its name. Its `__init__.py` declares it and is read without torch:
 
 TITLE: its name in tables.
 TOKENS: whether it computes tokens in blocks. A method that merges or halts tokens asks for it (`ADAPTS_TOKENS` in `baselines`).
-Settings: a NetworkSettings with what can be chosen of it, the defaults, and what it refuses, as ValueErrors that say what to do.
-build(*, classes, image_size, **settings): the network of these settings, which `network.py` beside it holds.
+Settings: a NetworkSettings with the backbone's options, their defaults, and validators whose ValueErrors say what to do.
+build(*, classes, image_size, **settings): makes the network of these settings; its class is in `network.py` beside it.
 
-The network is a torch.nn.Module that takes images [B, 3, S, S] and returns what has `logits` [T, B, C], one per timestep. `models.backbone`
-is its base class and says which layers a pass multiplies, for energy, and which spike, for warnings. One with TOKENS also has
-`embed(images) -> [T, B, K, D]`, `blocks`, called as `block(u, live, bn_rows)`, and `classify([T, B, D]) -> [T, B, C]`; a block that
+The network takes images [B, 3, S, S]; its output has `logits` [T, B, C], one per timestep. Its base class is
+`models.backbone.Backbone`: it lists which layers multiply, for energy, and which spike, for warnings. A network with TOKENS is a
+`TokenBackbone`: it has `embed(images) -> [T, B, K, D]`, `blocks`, called as `block(u, live, bn_rows)`, and a `head`; a block that
 can be computed on live rows alone has `on_live_rows(u, rows)` (`models.packed`).
 
-What belongs to a network: its neuron (threshold, decay, reset), its norms, its stem (how an image becomes tokens or feature maps), its
-output (how features become logits), and how its weights start. What belongs to a method (`baselines`): the loss, whose weights it starts
-from, which tokens are merged or halted, when an image stops. The recipe belongs to the declaration.
+To a network belong its neuron (threshold, decay, reset), its norms, its stem (from image to tokens or feature maps), its output
+(from features to logits) and its initial weights. To a method (`baselines`) belong the loss, the parent whose weights it starts
+from, which tokens are merged or halted, and when an image stops. The recipe belongs to the declaration.
 """
 
 import importlib
@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class NetworkSettings(BaseModel):
-    """What can be chosen of every network; a backbone adds its own.
+    """Options of every network; a backbone adds its own.
 
-    A field that is added later is given the value that stands for how it was before, so that ids of runs stay:
+    A field that is added later names, as `before`, its value for networks from before it existed, so that ids of runs stay:
     `Field(default=..., json_schema_extra={"before": ...})`.
     """
 
@@ -36,12 +36,12 @@ class NetworkSettings(BaseModel):
 
     @property
     def size(self) -> str:
-        """Tell its size, which stands behind the backbone's TITLE in the name of an architecture."""
+        """Return the size, which stands behind the backbone's TITLE in the name of an architecture."""
         raise NotImplementedError
 
 
 class TransformerSettings(NetworkSettings):
-    """Settings of a network of `depth` equal blocks on tokens of `width` channels, in `heads` parts for attention."""
+    """Settings of a network of `depth` equal blocks on tokens of `width` channels, with `heads` attention heads."""
 
     depth: int = Field(default=4, ge=1)
     width: int = Field(default=384, ge=1)
@@ -69,7 +69,7 @@ class SpikingTransformerSettings(TransformerSettings):
 
 
 def network_names(module: str) -> Callable[[str], object]:
-    """Make the `__getattr__` of a backbone's folder: its network is imported once one of its names is asked for."""
+    """Make a `__getattr__` for a backbone's folder, which imports `module` when one of its names is first asked for."""
 
     def get(name: str) -> object:
         if name.startswith("_"):

@@ -1,4 +1,4 @@
-"""Published checkpoints into the networks of `models.spikformer` and `models.spikingformer`.
+"""Convert published checkpoints into the networks of `models.spikformer` and `models.spikingformer`.
 
 Formats: `cifar10/model.py` of github.com/ZK-Zhou/spikformer and of github.com/zhouchenlin2096/Spikingformer. There q, k and v
 are three layers, here one of three times the width; Spikingformer's linear layers are convolutions of kernel size 1 there,
@@ -20,17 +20,19 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class Layers(NamedTuple):
-    """The published layers that one of ours is made of, in order, with `{}` for the kind of part: a norm or the layer itself."""
+    """Published layers that one layer here is made of, in order; `{}` stands for the kind of part: a norm or the layer itself."""
 
     names: tuple[str, ...]
-    kind: str = "conv"  # what the layer itself is called; a norm is "bn"
-    ones: int = 0  # dimensions of size 1 that its published weight has at the end
+    kind: str = "conv"  # name of the layer itself; a norm is "bn"
+    ones: int = 0  # dimensions of size 1 at the end of its published weight
 
 
 class Format(NamedTuple):
+    """Published names of a network's layers, by their names here."""
+
     title: str
     network: type[SpikingTransformer]
-    last_conv: str  # a weight with as many rows as the network is wide
+    last_conv: str  # name of a weight with as many rows as the network is wide
     splitting: dict[str, Layers]
     block: dict[str, Layers]  # within each block
 
@@ -62,24 +64,25 @@ SPIKINGFORMER = Format(
 
 
 def from_official_spikformer(state_dict: Mapping, *, heads: int = 12, timesteps: int = 4, image_size: int = 32) -> Spikformer:
-    """The network of a published checkpoint, in evaluation mode, with depth, width and classes read off its tensors.
+    """Build the network of a published checkpoint, in evaluation mode; depth, width and classes are read off its tensors.
 
     state_dict: the tensors by their published names, or the whole checkpoint that holds them under `state_dict`;
     a prefix `module.` is dropped, and so are the LayerNorms `norm1` and `norm2`, which the published module never calls.
-    Head count, timesteps and image size leave no mark in the weights, so they are given.
+    Number of heads, timesteps and image size can't be read off the weights, so they are given.
     Raises ValueError naming every tensor that is unknown, missing or of another shape.
     """
-    return converted(SPIKFORMER, state_dict, heads=heads, timesteps=timesteps, image_size=image_size)
+    return convert(SPIKFORMER, state_dict, heads=heads, timesteps=timesteps, image_size=image_size)
 
 
 def from_official_spikingformer(
     state_dict: Mapping, *, heads: int = 12, timesteps: int = 4, image_size: int = 32
 ) -> Spikingformer:
-    """As `from_official_spikformer`, of a published Spikingformer checkpoint; it has the same LayerNorms, as unused."""
-    return converted(SPIKINGFORMER, state_dict, heads=heads, timesteps=timesteps, image_size=image_size)
+    """Build the network of a published Spikingformer checkpoint as `from_official_spikformer` does; LayerNorms are unused too."""
+    return convert(SPIKINGFORMER, state_dict, heads=heads, timesteps=timesteps, image_size=image_size)
 
 
-def converted(form: Format, state_dict: Mapping, **settings: int) -> SpikingTransformer:
+def convert(form: Format, state_dict: Mapping, **settings: int) -> SpikingTransformer:
+    """Build the network of a checkpoint of this format. Raises ValueError for settings or tensors that do not fit."""
     for name, value in settings.items():
         if type(value) is not int or value < 1:
             raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
@@ -87,64 +90,64 @@ def converted(form: Format, state_dict: Mapping, **settings: int) -> SpikingTran
     for anchor in (form.last_conv, "head.weight"):
         if not isinstance(official.get(anchor), Tensor) or official[anchor].ndim == 0:
             raise ValueError(f"not a published {form.title} checkpoint: {anchor} is missing or no matrix")
-    numbers = {int(m[1]) for name in official if (m := re.match(r"block\.(\d+)\.", name))}
-    if gaps := [f"block.{number}.*" for number in range(max(numbers, default=0) + 1) if number not in numbers]:
+    block_numbers = {int(m[1]) for name in official if (m := re.match(r"block\.(\d+)\.", name))}
+    if gaps := [f"block.{number}.*" for number in range(max(block_numbers, default=0) + 1) if number not in block_numbers]:
         more = f" and {len(gaps) - 5} others" if len(gaps) > 5 else ""
         raise ValueError(f"this checkpoint does not fit a published {form.title}: missing {', '.join(gaps[:5])}{more}")
-    depth, width, classes = len(numbers), len(official[form.last_conv]), len(official["head.weight"])
+    depth, width, classes = len(block_numbers), len(official[form.last_conv]), len(official["head.weight"])
     if width % settings["heads"]:
         raise ValueError(f"heads is {settings['heads']}, which does not divide the width of this checkpoint, {width}")
     model = form.network(depth=depth, width=width, classes=classes, **settings)
-    ours = model.state_dict()
-    sources = {name: published_names(form, name) for name in ours}
-    check_tensors(form, official, expected_shapes(ours, sources))
+    new_state = model.state_dict()
+    sources = {name: published_names(form, name) for name in new_state}
+    check_tensors(form, official, expected_shapes(new_state, sources))
     state = {}
-    for name, origin in sources.items():
-        tensors = [official[part] for part in origin.names]
-        state[name] = tensors[0] if tensors[0].ndim == 0 else torch.cat(tensors).view(ours[name].shape)
+    for name, layers in sources.items():
+        tensors = [official[source] for source in layers.names]
+        state[name] = tensors[0] if tensors[0].ndim == 0 else torch.cat(tensors).view(new_state[name].shape)
     model.to(wide(official["head.weight"]).dtype).load_state_dict(state)
     return model.eval()
 
 
 def published_tensors(form: Format, state_dict: Mapping) -> dict[str, Tensor]:
-    """The checkpoint's tensors by published name: unwrapped, without `module.` and the unused LayerNorms."""
+    """Return the checkpoint's tensors by published name: unwrapped, without `module.` and the unused LayerNorms."""
     inner = state_dict.get("state_dict", state_dict) if isinstance(state_dict, Mapping) else None
     if not isinstance(inner, Mapping) or not all(isinstance(name, str) for name in inner):
         raise ValueError(f"not a published {form.title} checkpoint: it holds no dictionary of tensors by name")
-    names = {name.removeprefix("module."): tensor for name, tensor in inner.items()}
-    if len(names) < len(inner):
+    tensors = {name.removeprefix("module."): tensor for name, tensor in inner.items()}
+    if len(tensors) < len(inner):
         raise ValueError(f"not a published {form.title} checkpoint: it has a tensor both with and without the prefix module.")
-    return {name: x for name, x in names.items() if not re.fullmatch(r"block\.\d+\.norm[12]\.(weight|bias)", name)}
+    return {name: x for name, x in tensors.items() if not re.fullmatch(r"block\.\d+\.norm[12]\.(weight|bias)", name)}
 
 
 def published_names(form: Format, name: str) -> Layers:
-    """The published tensors that a tensor of our network is made of, and how many dimensions of size 1 they have more."""
-    place, _, rest = name.partition(".")
-    if place == "head":
+    """Name the published tensors that the tensor `name` here is made of, and count the dimensions of size 1 they have more."""
+    root, _, rest = name.partition(".")
+    if root == "head":
         return Layers((name,))
     layer, kind, part = rest.rsplit(".", 2)
-    if place == "sps":
+    if root == "sps":
         prefix, layers = "patch_embed.", form.splitting[layer]
     else:
         number, _, layer = layer.partition(".")
         prefix, layers = f"block.{number}.", form.block[layer]
-    called = "bn" if kind == "bn" else layers.kind
+    kind_name = "bn" if kind == "bn" else layers.kind
     ones = layers.ones if (kind, part) == ("linear", "weight") else 0
-    return Layers(tuple(f"{prefix}{layer.format(called)}.{part}" for layer in layers.names), ones=ones)
+    return Layers(tuple(f"{prefix}{layer.format(kind_name)}.{part}" for layer in layers.names), ones=ones)
 
 
-def expected_shapes(ours: dict[str, Tensor], sources: dict[str, Layers]) -> dict[str, tuple[int, ...]]:
-    """The shape each published tensor must have for our tensors."""
+def expected_shapes(new_state: dict[str, Tensor], sources: dict[str, Layers]) -> dict[str, tuple[int, ...]]:
+    """Compute the shape that each published tensor must have to become the tensors here."""
     shapes = {}
     for name, (names, _, ones) in sources.items():
-        first, *others = ours[name].shape or (None,)
-        shape = () if first is None else (first // len(names), *others, *(1,) * ones)
-        shapes |= {part: shape for part in names}
+        rows, *other_sizes = new_state[name].shape or (None,)
+        shape = () if rows is None else (rows // len(names), *other_sizes, *(1,) * ones)
+        shapes |= {source: shape for source in names}
     return shapes
 
 
 def fault_of(name: str, tensor: Tensor) -> str:
-    """What is wrong with the values of a tensor, or nothing."""
+    """Describe the fault in a tensor's values, or return an empty string."""
     if name.endswith("num_batches_tracked"):
         return ""
     if tensor.dtype not in FLOATS or tensor.layout != torch.strided or tensor.is_meta:
@@ -155,6 +158,7 @@ def fault_of(name: str, tensor: Tensor) -> str:
 
 
 def check_tensors(form: Format, official: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise ValueError that names every tensor that is unknown, missing, of another shape or has wrong values."""
     unknown, missing = sorted(official.keys() - shapes.keys()), sorted(shapes.keys() - official.keys())
     wrong = [
         f"{name} is {tuple(getattr(official[name], 'shape', ()))}, not {shape}"

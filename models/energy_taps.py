@@ -1,8 +1,9 @@
-"""What a pass multiplies: rows of the account of energy, each a layer of a network and what drives it in a call.
+"""Describe the multiplications of a pass as rows of the energy account, each a layer and the inputs that drive it in a call.
 
-A backbone lists its own (`models.backbone.Backbone.energy_taps`); `pipeline.evaluation.energy` listens to them and counts.
+A backbone lists its rows (`models.backbone.Backbone.energy_taps`); `pipeline.evaluation.energy` hooks them and counts.
 Dimensions: T timesteps, B batch, R tokens or positions, D channels of a token, H heads.
 """
+# Tested in tests/pipeline/evaluation/test_energy.py
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,25 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SPIKES, COUNTS, NUMBERS = "spikes", "counts", "numbers"  # what a layer's inputs are; with numbers every operation is a MAC
+SPIKES, COUNTS, NUMBERS = "spikes", "counts", "numbers"  # kinds of a layer's inputs; with numbers every operation is a MAC
 
 
 @dataclass(frozen=True)
 class Drive:
-    """What drives a layer in one batch, float64 [T, B] each."""
+    """Inputs and operations of a layer in one batch, float64 [T, B] each."""
 
-    tokens: np.ndarray  # live ones
-    inputs: np.ndarray  # of all live tokens
-    nonzero: np.ndarray  # those that are not 0
-    total: np.ndarray  # their sum
-    operations: np.ndarray
+    tokens: np.ndarray  # number of live tokens
+    inputs: np.ndarray  # number of elements of all live tokens
+    nonzero: np.ndarray  # number of inputs that are not 0
+    total: np.ndarray  # sum of the inputs
+    operations: np.ndarray  # number, those of zero inputs included
 
 
 @dataclass(frozen=True, eq=False)
 class EnergyTap:
-    """One row of the account. `read` makes its Drive of a call of `layer`, from its arguments by name and what it returned;
-    `weights`: the layers whose parameters it accounts for. A layer that is not told which tokens are live has as `live` what
-    `within` was called with.
+    """One row of the energy account.
+
+    read(arguments, output): makes the Drive of a call of `layer`, from its arguments by name and its output.
+    weights: the layers whose parameters this row accounts for. within: the module whose argument `live` is used, for a layer
+    that does not take `live` itself.
     """
 
     module: str
@@ -44,66 +47,68 @@ class EnergyTap:
 
 
 def conv_tap(name: str, layer: nn.Module, inputs: str) -> EnergyTap:
-    """A 3x3 convolution `layer.conv` of stride 1, called with x [S, B, H, W, D] and, where x is given once, `timesteps`."""
+    """Tap a 3x3 convolution `layer.conv` of stride 1, called with x [S, B, H, W, D] and, where x is given once, `timesteps`."""
 
-    def read(given: dict, _) -> Drive:
-        return drive(given["x"].flatten(2, 3), fan_out, timesteps=given.get("timesteps"))
+    def read(arguments: dict, _) -> Drive:
+        return drive(arguments["x"].flatten(2, 3), fan_out, timesteps=arguments.get("timesteps"))
 
-    fan_out = layer.conv.weight[:, 0].numel()  # 9 x Cout: stride 1, so each input is used that often, padding included
+    fan_out = layer.conv.weight[:, 0].numel()  # 9 x Cout: with stride 1 each input is used that often, padding included
     return EnergyTap("sps", 0, name, inputs, layer, read, (layer.conv,))
 
 
 def linear_tap(module: str, block: int, name: str, layer: nn.Module, inputs: str) -> EnergyTap:
-    """A linear layer `layer.linear` on tokens, called with x [T, B, K, D] and `live`."""
+    """Tap a linear layer `layer.linear` on tokens, called with x [T, B, K, D] and `live`."""
 
-    def read(given: dict, _) -> Drive:
-        return drive(given["x"], layer.linear.out_features, given.get("live"))
+    def read(arguments: dict, _) -> Drive:
+        return drive(arguments["x"], layer.linear.out_features, arguments.get("live"))
 
     return EnergyTap(module, block, name, inputs, layer, read, (layer.linear,))
 
 
 def attention_taps(block: int, qkv: nn.Module, heads: int) -> list[EnergyTap]:
-    """k^T v and q (k^T v), of the spikes that a layer returns side by side: each meets the D/H channels of its head."""
+    """Tap k^T v and q (k^T v) of the spikes that `qkv` returns side by side; each spike meets the D/H channels of its head."""
 
     def read(part: int) -> Callable[[dict, Tensor], Drive]:
-        return lambda given, spikes: drive(spikes.chunk(3, dim=-1)[part], width // heads, given.get("live"))
+        return lambda arguments, spikes: drive(spikes.chunk(3, dim=-1)[part], width // heads, arguments.get("live"))
 
     width = qkv.linear.out_features // 3
     return [EnergyTap("ssa", block, name, SPIKES, qkv, read(part)) for name, part in (("kv", 1), ("q_kv", 0))]
 
 
 def head_tap(layer: nn.Linear) -> EnergyTap:
-    """The head, on features [T, B, D]."""
+    """Tap the head, called with features [T, B, D]."""
 
-    def read(given: dict, _) -> Drive:
-        return drive(given["input"][:, :, None], layer.out_features)
+    def read(arguments: dict, _) -> Drive:
+        return drive(arguments["input"][:, :, None], layer.out_features)
 
     return EnergyTap("head", 0, "head", NUMBERS, layer, read, (layer,))
 
 
-def read_patches(given: dict, output: Tensor) -> Drive:
-    """A convolution [B, 3, S, S] whose stride is its kernel, so that each pixel is in one patch: a patch is a token."""
-    size = given["input"].shape[-1] // output.shape[-1]
-    return drive(F.unfold(given["input"], size, stride=size).mT[None], output.shape[1])
+def read_patches(arguments: dict, output: Tensor) -> Drive:
+    """Count for a convolution of [B, 3, S, S] whose stride is its kernel size: each pixel is in one patch, a patch is a token."""
+    size = arguments["input"].shape[-1] // output.shape[-1]
+    return drive(F.unfold(arguments["input"], size, stride=size).mT[None], output.shape[1])
 
 
-def read_dense(given: dict, output: Tensor) -> Drive:
-    return drive(given["input"][None], output.shape[-1], given.get("live"))
+def read_dense(arguments: dict, output: Tensor) -> Drive:
+    """Count for a linear layer called with tokens [B, R, D] of the one timestep."""
+    return drive(arguments["input"][None], output.shape[-1], arguments.get("live"))
 
 
-def read_product(given: dict, output: Tensor) -> Drive:
-    """q k^T, or its product with v, among live tokens: K K D each, driven by q, the first third of what the layer returns."""
-    told = drive(output.chunk(3, dim=-1)[0][None], 1, given.get("live"))
-    return replace(told, operations=told.inputs * told.tokens)
+def read_product(arguments: dict, output: Tensor) -> Drive:
+    """Count for q k^T, or its product with v, among K live tokens: K K D each, driven by q, the first third of the output."""
+    query = drive(output.chunk(3, dim=-1)[0][None], 1, arguments.get("live"))
+    return replace(query, operations=query.inputs * query.tokens)
 
 
 def drive(x: Tensor, fan_out: int, live: Tensor | None = None, timesteps: int | None = None) -> Drive:
-    """Of inputs x [T, B, R, D] on the rows that are live [T, B, R] (None: all), each used `fan_out` times; where x is given
-    once, [1, B, R, D], it is the same at all timesteps.
+    """Count inputs x [T, B, R, D] on live rows [T, B, R] (None: all) and their operations, `fan_out` each.
+
+    Where x is given once, [1, B, R, D], it is the same at all `timesteps`.
     """
-    sums = x.ne(0).float().sum(dim=-1).double(), x.sum(dim=-1, dtype=torch.promote_types(x.dtype, torch.float32)).double()
-    rows = torch.ones_like(sums[0]) if live is None else live.double()
-    tokens, nonzero, total = ((value * rows).sum(dim=-1) for value in (torch.ones_like(rows), *sums))
+    row_sums = x.ne(0).float().sum(dim=-1).double(), x.sum(dim=-1, dtype=torch.promote_types(x.dtype, torch.float32)).double()
+    mask = torch.ones_like(row_sums[0]) if live is None else live.double()
+    tokens, nonzero, total = ((value * mask).sum(dim=-1) for value in (torch.ones_like(mask), *row_sums))
     shape = (timesteps or len(x), x.shape[1])
     tokens, nonzero, total = (value.expand(shape).cpu().numpy() for value in (tokens, nonzero, total))
     inputs = tokens * x.shape[-1]

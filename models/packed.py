@@ -1,7 +1,7 @@
-"""AT-SNN in evaluation, computing live tokens only: what is merged, halted or decided costs nothing any more.
+"""Evaluate AT-SNN on live tokens only, so that merged and halted tokens and finished images cost nothing.
 
-`PackedATSNN` gives what `models.at_snn.ATSNN` gives and takes every decision with its code; only the blocks are computed
-otherwise: on the live rows of all timesteps and images, packed one after another.
+`PackedATSNN` has the output of `models.at_snn.ATSNN` and takes every decision with its code; only the blocks are computed
+differently: on the live rows of all timesteps and images, packed one after another.
 
 Dimensions: T timesteps (those of one call), B images, K tokens in the tensor now, R live rows, D channels, C classes.
 """
@@ -19,14 +19,14 @@ from models.neuron import Membranes
 
 
 class EarlyOutput(NamedTuple):
-    """What images that stop early give: the mean of the logits up to the timestep where each stopped, from 1."""
+    """Output of images that stop early: the mean of the logits up to the timestep, from 1, where each stopped."""
 
     logits: Float[Tensor, "B C"]
     timesteps: Int[Tensor, " B"]
 
 
 class PackedATSNN(nn.Module):
-    """An AT-SNN network in evaluation mode, without gradient. `model` keeps its weights and options; both share them.
+    """An AT-SNN network in evaluation mode, without gradient; it shares weights and options with `model`.
 
     Raises ValueError for a backbone whose blocks have no `on_live_rows`.
     """
@@ -40,13 +40,13 @@ class PackedATSNN(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Float[Tensor, "B 3 S S"], *, trace: bool = False) -> ATSNNOutput:
-        """All timesteps of all images; with `trace`, what happened to each token too."""
+        """Compute all timesteps of all images; with `trace`, also the history of each token."""
         self.model.eval()
         return self.model.adapt(self.model.backbone.embed(image), self.compute, trace=trace)
 
     @torch.no_grad()
     def until(self, image: Float[Tensor, "B 3 S S"], stops: Callable[[Float[Tensor, "B C"]], Bool[Tensor, " B"]]) -> EarlyOutput:
-        """Timestep after timestep; an image leaves once `stops` says so of the mean of its logits so far, or at the last."""
+        """Compute timestep by timestep; an image stops once `stops` is true of the mean of its logits so far, or at the last."""
         self.model.eval()
         backbone, past, membranes = self.model.backbone, Past(), Membranes()
         running = torch.arange(len(image), device=image.device)
@@ -67,11 +67,11 @@ class PackedATSNN(nn.Module):
         return EarlyOutput(mean, timesteps)
 
     def compute(self, number: int, tokens: Tokens, membranes: Membranes | None = None) -> Float[Tensor, "T B K D"]:
-        """Block `number`, from 1, on live rows; the others are 0."""
+        """Compute block `number`, from 1, on live rows; the others are 0."""
         rows = LiveRows(tokens.live if number > 1 else torch.ones_like(tokens.live), membranes)
         return rows.unpack(self.model.backbone.blocks[number - 1].on_live_rows(rows.pack(tokens.u), rows))
 
 
 def can_pack(model: nn.Module) -> bool:
-    """Whether every block of AT-SNN's backbone can be computed on live rows alone."""
+    """Check whether every block of AT-SNN's backbone can be computed on live rows alone."""
     return all(hasattr(block, "on_live_rows") for block in model.backbone.blocks)

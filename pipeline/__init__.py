@@ -1,5 +1,6 @@
-"""From a declaration to results: the commands, and below them the rooms, each of which imports from those before it only.
+"""Run the stages from a declaration to results: commands on this level, and below them packages that they call.
 
-core, data, campaign, mirror, evaluation, training, reporting, planning: what belongs in each is the first line of its `__init__.py`.
-On this level are commands alone (`python -m pipeline.<command> --help`), and what they share, `pipeline.command_line`.
+The packages are core, data, campaign, mirror, evaluation, training, reporting, planning: each imports only from those before
+it, and the first line of its `__init__.py` says what it holds. This level holds the commands, with
+`python -m pipeline.<command> --help`, and `pipeline.command_line`, which they share.
 """

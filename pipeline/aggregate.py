@@ -1,8 +1,9 @@
-"""Stage 4: records and evaluations into MLflow, and from there into the tables.  python -m pipeline.aggregate --scale smoke
+"""Write the tables of a whole campaign (stage 4).  python -m pipeline.aggregate --scale smoke
 
-MLflow is filled from the records first, then read; a number that differs from its record is refused. Tables carry our
-ids, so they are the same bytes everywhere; MLflow's own ids stand in results/<scale>/links.csv.
+MLflow is filled from records and evaluations first, then read for the tables; a number that differs from its record is refused.
+Tables carry the project's own ids, so they are the same bytes everywhere; MLflow's ids stand in results/<scale>/links.csv.
 """
+# Tested in tests/workflow/test_results.py
 
 import argparse
 

@@ -1,10 +1,11 @@
-"""Speed, measured in one run: our networks beside SpikingJelly's, beside the limit of this machine, and each part of them.
+"""Measure speed in one run: our networks beside SpikingJelly's and the limit of this machine, and each part of our networks.
 
 python -m pipeline.bench --scale smoke runs tests/benchmarks, which time every network in a process of its own, and writes to
 results/smoke/bench: benchmark.json (pytest-benchmark's own), ratios.json, cost.png and index.html, a page with all of it.
-Machines differ and are shared: only the ratios of one run can be compared. They are, with those of the run whose files were
-there before, if it was on the same device in the same arithmetic: what got slower is printed, and with --strict the stage fails for it.
+Machines differ and are shared, so only ratios within one run are compared: with those in the files of the last run, if it was
+on the same device in the same arithmetic. Ratios that got worse are printed, and with --strict the stage fails for them.
 """
+# Tested in tests/faults/test_exposure.py
 
 import argparse
 

@@ -1,10 +1,11 @@
-"""Stage 6: the paper's checkable sentences, each with what was measured here.  python -m pipeline.claims --scale smoke
+"""Judge the paper's checkable sentences by what was measured (stage 6).  python -m pipeline.claims --scale smoke
 
-The rule is the same for all: a claim is a quantity per seed and a bound. It holds where the 95 % confidence interval of the
-mean over seeds (Student's t) lies beyond the bound on the claimed side, it doesn't hold where the interval lies on the
-other side, and else nothing can be told at this scale; neither can it from one seed, where the quantity was not measured,
-or where it was on networks that the sentence is not about. What is so by construction says so in its note.
+One rule for all: a claim is a quantity per seed and a bound. It holds where the 95 % confidence interval of the mean over
+seeds (Student's t) lies beyond the bound on the claimed side, it doesn't hold where the interval lies on the other side, and
+is undecided at this scale otherwise; also with one seed, where the quantity was not measured, and where it was measured on
+networks that the sentence is not about. The note of a claim that holds by construction says so.
 """
+# Tested in tests/faults/test_exposure.py
 
 import argparse
 

@@ -1,4 +1,5 @@
-"""What all commands share, and the Snakefile with them: the catalogue, the campaign that they work on, the arguments that name it."""
+"""Provide what all commands and the Snakefile share: the catalogue, the campaign they work on, the arguments that name it."""
+# Tested in tests/workflow/test_mistakes.py
 
 import os
 
@@ -21,12 +22,12 @@ CATALOGUE = Catalogue(
 
 
 def open_campaign(scale: str, data: str | None = None) -> Campaign:
-    """Open the campaign of a scale; images come from `data`, from $ATSNN_DATA, or from their official address."""
+    """Open the campaign of a scale; images come from folder `data`, else from $ATSNN_DATA, else from their official address."""
     return Campaign(load(scale, CATALOGUE), CATALOGUE, data or os.environ.get("ATSNN_DATA") or None)
 
 
 def from_config(config: dict) -> Campaign:
-    """Open the campaign that Snakemake's config asks for; a mistake in it is one line and exit code 2."""
+    """Open the campaign that Snakemake's config asks for; print a mistake in it as one line and exit with code 2."""
     try:
         for key in config:
             if key not in CONFIG_KEYS:
@@ -39,6 +40,6 @@ def from_config(config: dict) -> Campaign:
 
 
 def common_arguments(parser) -> None:
-    """Add the arguments that name a campaign."""
+    """Add the arguments that name a campaign to an argparse parser."""
     parser.add_argument("--scale", default="smoke", help="a declaration in workflow/experiments (default: smoke)")
     parser.add_argument("--data", metavar="FOLDER", help="where the official data sets lie, instead of downloading them")

@@ -1,8 +1,9 @@
-"""Stage 5: a figure of the declaration, from evaluations.  python -m pipeline.figure --scale smoke --figure NAME
+"""Draw a figure of the declaration from evaluations (stage 5).  python -m pipeline.figure --scale smoke --figure NAME
 
 Writes figures/NAME.svg, .pdf and .json (the numbers, the caption, the evaluations shown). A figure that lacks its data
 says so in all three and stops nothing else.
 """
+# Tested in tests/faults/test_exposure.py
 
 import argparse
 

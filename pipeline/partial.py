@@ -1,8 +1,9 @@
-"""Stage 4 while runs are missing: the tables of those that are there, which say what they lack.
+"""Write the tables of a campaign of which runs are missing, with what they lack (stage 4).
 
-python -m pipeline.partial --scale smoke writes results/smoke/partial/, without asking MLflow; Snakemake calls it where a graph ends
-with failures. The tables of a whole campaign are pipeline.aggregate's.
+python -m pipeline.partial --scale smoke writes results/smoke/partial/, without asking MLflow; Snakemake calls it where a graph
+ends with failures. pipeline.aggregate writes the tables of a whole campaign.
 """
+# Tested in tests/workflow/test_partial.py
 
 import argparse
 

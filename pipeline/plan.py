@@ -1,8 +1,9 @@
-"""What a campaign costs, before and while it runs: jobs, hours by measured throughput, the longest chain, disk, what is done.
+"""Estimate what a campaign costs, before and while it runs: jobs, hours by measured throughput, longest chain, disk, progress.
 
 python -m pipeline.plan --scale paper --gpus 8, or make plan SCALE=paper GPUS=8. Imports no torch. Hours are those of one device,
-which is named; what was not measured has none, and the totals without it say "at least".
+which is named; a kind of job that was not measured has no hours, and totals without it say "at least".
 """
+# Tested in tests/pipeline/planning/test_plan_commands.py
 
 import argparse
 import json
@@ -23,9 +24,9 @@ def main() -> None:
     if options.gpus < 1:
         raise UserError(f"--gpus {options.gpus}: name how many devices work at once, 1 or more")
     campaign, doubt = open_plan(open_campaign(options.scale, options.data))
-    told = plan(campaign, options.gpus, options.device)
-    told["notes"] = [*([doubt] if doubt else []), *told["notes"]]
-    print(json.dumps(told, indent=1, ensure_ascii=False) if options.json else text(told))
+    estimate = plan(campaign, options.gpus, options.device)
+    estimate["notes"] = [*([doubt] if doubt else []), *estimate["notes"]]
+    print(json.dumps(estimate, indent=1, ensure_ascii=False) if options.json else text(estimate))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Stage 1: a data set from its source into the prepared format.  python -m pipeline.prepare --scale smoke --set ID"""
+"""Convert a data set from its source to the prepared format (stage 1).  python -m pipeline.prepare --scale smoke --set ID"""
+# Tested in tests/workflow/test_mistakes.py
 
 import argparse
 

@@ -1,9 +1,10 @@
-"""Final weights that a scale keeps in git: results/<scale>/published/<run>.safetensors, for campaigns whose networks are small.
+"""Keep final weights of small networks in git, as results/<scale>/published/<run>.safetensors, and restore them from there.
 
-python -m pipeline.published --scale laptop puts the weights of every finished run there; without a scale, what lies there is put
-where the graph looks for it, unless the run has weights of its own: so a clone trains nothing again. DVC keeps weights/
-and can't share a folder with git, hence the second place.
+python -m pipeline.published --scale laptop puts the weights of every finished run there. Without a scale, the weights there are
+copied to where the graph looks for them, unless the run already has weights: so a clone trains nothing again. DVC keeps weights/
+and can't share a folder with git, hence the second folder.
 """
+# Tested in tests/workflow/test_published.py
 
 import argparse
 

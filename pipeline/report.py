@@ -1,7 +1,8 @@
-"""Stage 7: one self-contained page with tables, figures, curves, declaration and environment.
+"""Write one self-contained page with tables, figures, curves, declaration and environment (stage 7).
 
-python -m pipeline.report --scale smoke writes results/smoke/report.html: it asks the network for nothing and needs no script.
+python -m pipeline.report --scale smoke writes results/smoke/report.html: it loads nothing from the network and needs no script.
 """
+# Tested in tests/faults/test_exposure.py
 
 import argparse
 

@@ -1,12 +1,14 @@
-"""How fast each kind of training and of pass is here, measured before anything is trained.
+"""Measure how fast this machine does each kind of training and of evaluation pass, before anything is trained.
 
-python -m pipeline.throughput --scale paper trains every kind of the campaign for a few steps, as pipeline.train does, on images of
-noise, and passes over some as pipeline.evaluate does, and keeps images per second in results/paper/throughput.json, from which
-python -m pipeline.plan tells the hours. The weights are as the seed draws them: what halts in trained networks does not halt here.
+python -m pipeline.throughput --scale paper trains every kind of the campaign for a few steps, as pipeline.train does, on images
+of noise, evaluates some as pipeline.evaluate does, and keeps images per second in results/paper/throughput.json, from which
+python -m pipeline.plan computes hours. Weights are drawn from the seed: tokens that halt in trained networks do not halt here.
 
-What was measured on this device before is kept, unless --again is given; what was measured on another is replaced. On a GPU a
-batch is the recipe's and images come from the declared loader workers; on a processor it is small, and one process prepares them.
+Speeds measured on this device before are kept, unless --again is given; those of another device are replaced. On a GPU the
+batch is the recipe's and images come from the declared loader workers; on a processor it is small, and one process prepares
+them.
 """
+# Tested in tests/pipeline/planning/test_throughput.py
 
 import argparse
 

@@ -1,7 +1,8 @@
-"""What of a campaign stands in MLflow: every training and evaluation, nested under one run that has tables and figures.
+"""Fill MLflow from a campaign's records: every training and evaluation, nested under one run that has tables and figures.
 
-python -m pipeline.tracking --scale smoke fills MLflow from the records.
+python -m pipeline.tracking --scale smoke fills it and says where its pages are shown.
 """
+# Tested in tests/workflow/test_results.py
 
 import argparse
 

@@ -1,8 +1,9 @@
-"""MLflow's server on PostgreSQL, for the jobs of any number of machines.  make tracking-server
+"""Run MLflow's server on PostgreSQL, for the jobs of any number of machines.  make tracking-server
 
 It runs in the foreground, on a private PostgreSQL in --folder, or on the one that --database names (default: $DATABASE).
-Ctrl-C or SIGTERM ends both; started again it goes on with what it has.
+Ctrl-C or SIGTERM ends both; started again, it continues with the data it has.
 """
+# Tested in tests/cluster/test_tracking_server.py
 
 import argparse
 import os

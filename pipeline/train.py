@@ -1,9 +1,10 @@
-"""Stage 2: one training, from its parent's weights or from the start, to final weights and a record.
+"""Train one run, from its parent's weights or from scratch, to final weights and a record (stage 2).
 
-python -m pipeline.train --scale smoke --run ID. A training that was killed goes on where it was when it is started
-again, and ends with the same weights, bit for bit. With --processes N it becomes torchrun, which starts this again N times
-(pipeline.processes).
+python -m pipeline.train --scale smoke --run ID. A training that was killed resumes when it is started again, and ends with
+the same weights, bit for bit. With --processes N it becomes torchrun, which starts this command N times
+(pipeline.training.processes).
 """
+# Tested in tests/workflow/test_mistakes.py
 
 import argparse
 import os

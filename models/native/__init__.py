@@ -1,4 +1,4 @@
-"""Compiled kernels for processors: C++ (`kernels.cpp` and its headers), what builds it (`build`), what calls it (`fused`)."""
+"""Compute on a CPU with compiled kernels: C++ (`kernels.cpp` and its headers), built by `build` and called by `fused`."""
 
 from models.native.build import describe, supports
 

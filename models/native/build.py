@@ -1,6 +1,6 @@
-"""Builds models/native/kernels.cpp with the C++ compiler of this machine, once, and calls what is in it.
+"""Build models/native/kernels.cpp with the C++ compiler of this machine, once, and call its functions.
 
-A few seconds the first time; the library is kept in a cache under the digest of its source, compiler and processor.
+The build takes a few seconds; the library is kept in a cache under the digest of its source, compiler and processor.
 Where there is no compiler, or with ATSNN_KERNELS=off, nothing is built and the networks compute in plain PyTorch.
 """
 
@@ -24,33 +24,33 @@ SERVED = (torch.bfloat16, torch.float32)  # float64 is the reference: always pla
 
 
 def supports(tensor: Tensor) -> bool:
-    """Whether the kernels compute with such a tensor here."""
+    """Check whether the kernels can compute with such a tensor on this machine."""
     return tensor.device.type == "cpu" and tensor.dtype in SERVED and library()[0] is not None
 
 
 def describe() -> str:
-    """What computes neurons, norms and attention on this machine's processor: for the record of a run."""
+    """Describe what computes neurons, norms and attention on this machine's CPU, for the record of a run."""
     return library()[1]
 
 
 @cache
 def library() -> tuple[ctypes.CDLL | None, str]:
-    """The kernels and who built them, or None and why not."""
+    """Load the kernels, built if need be. Returns them and a description, or None and the reason."""
     if os.environ.get("ATSNN_KERNELS") == "off":
         return None, "plain PyTorch: ATSNN_KERNELS is off"
-    compiler = next((found for name in COMPILERS if name and (found := shutil.which(name))), None)
+    compiler = next((path for name in COMPILERS if name and (path := shutil.which(name))), None)
     if compiler is None:
         return None, "plain PyTorch: no C++ compiler"
     try:
         version = run(compiler, "--version").splitlines()[0]
-        return ctypes.CDLL(str(built(compiler, version))), f"compiled kernels: {version}"
-    except (OSError, IndexError, RuntimeError, subprocess.CalledProcessError) as error:  # RuntimeError: there is no home
+        return ctypes.CDLL(str(build_library(compiler, version))), f"compiled kernels: {version}"
+    except (OSError, IndexError, RuntimeError, subprocess.CalledProcessError) as error:  # RuntimeError: there is no home folder
         reason = getattr(error, "stderr", None) or str(error)
         return None, f"plain PyTorch: {reason.strip().splitlines()[0] if reason.strip() else 'the kernels were not built'}"
 
 
-def built(compiler: str, version: str) -> Path:
-    """The library's file, compiled unless an earlier process did; two that compile at once leave the same file."""
+def build_library(compiler: str, version: str) -> Path:
+    """Return the library's file, compiled unless it is in the cache; two processes that compile at once leave the same file."""
     cpu = Path("/proc/cpuinfo")
     flags = next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.exists() else ""
     sources = [path.read_bytes() for path in sorted(SOURCE.parent.iterdir()) if path.suffix in (".cpp", ".h")]
@@ -65,13 +65,13 @@ def built(compiler: str, version: str) -> Path:
     return path
 
 
-def run(*words: str) -> str:
-    """What a program prints. Raises CalledProcessError, with what it complains of, where it fails."""
-    return subprocess.run(words, capture_output=True, text=True, errors="replace", check=True).stdout
+def run(*command: str) -> str:
+    """Run a program and return its standard output. Raises CalledProcessError, which holds its error output, where it fails."""
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
 
 
 def call(name: str, *arguments: Tensor | float | int | None) -> None:
-    """A function of native/kernels.cpp for the dtype of its first tensor, on torch's number of threads.
+    """Call a function of native/kernels.cpp for the dtype of its first tensor, on torch's number of threads.
 
     Tensors are passed by address, so they must be contiguous; None is a null pointer, a float a double, an int an int64.
     """
@@ -80,6 +80,7 @@ def call(name: str, *arguments: Tensor | float | int | None) -> None:
 
 
 def as_c(value: Tensor | float | int | None):
+    """Convert an argument of `call` to its C type."""
     if isinstance(value, Tensor):
         assert value.is_contiguous()
         return ctypes.c_void_p(value.data_ptr())

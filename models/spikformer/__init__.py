@@ -1,4 +1,4 @@
-"""Declare Spikformer (Zhou et al. 2022, https://arxiv.org/abs/2209.15425); read without torch, its network is in `network.py`."""
+"""Declare Spikformer (Zhou et al. 2022, https://arxiv.org/abs/2209.15425) without torch; its network is in `network.py`."""
 
 from models import SpikingTransformerSettings, network_names
 
@@ -8,6 +8,7 @@ Settings = SpikingTransformerSettings
 
 
 def build(*, classes: int, image_size: int, **settings):
+    """Build a Spikformer for images of `image_size` x `image_size` pixels; settings: the fields of Settings."""
     from models.spikformer.network import Spikformer
 
     return Spikformer(classes=classes, image_size=image_size, **settings)

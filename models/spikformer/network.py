@@ -1,17 +1,17 @@
-"""Spikformer (Eq. 1): spike patch splitting, L blocks of spiking self-attention and MLP, one head per timestep.
+"""Define Spikformer (Eq. 1): spike patch splitting, L blocks of spiking self-attention and MLP, one head for every timestep.
 
 Dimensions: T timesteps, B batch, K tokens, D channels, C classes, N heads, H W height and width. Everything is kept
 channels-last, [T, B, H, W, D] and [T, B, K, D], so that tokens in row-major order are a view of the feature map.
 Source: Zhou et al. 2022, https://arxiv.org/abs/2209.15425, and its published code, whose weights `models.convert` reads.
 """
+# Tested in tests/models/spikformer/test_spikformer.py
 
 from collections.abc import Iterator
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from models.backbone import Backbone, BackboneOutput, SpikeTap
+from models.backbone import SpikeTap, TokenBackbone
 from models.energy_taps import COUNTS, NUMBERS, SPIKES, EnergyTap, attention_taps, conv_tap, head_tap, linear_tap
 from models.live_rows import LiveRows
 from models.neuron import Membranes, lif, wide
@@ -30,7 +30,7 @@ POOLED_STAGES = {32: (2, 3), 64: (1, 2, 3)}  # by image size: 8 x 8 = 64 tokens 
 
 
 class PatchSplitting(nn.Module):
-    """Four spiking convolutions with max pooling among them: an image becomes 8 x 8 vectors of spikes."""
+    """Four spiking convolutions with max pooling among them, from an image to 8 x 8 vectors of spikes."""
 
     def __init__(self, width: int, image_size: int = 32):
         super().__init__()
@@ -43,6 +43,7 @@ class PatchSplitting(nn.Module):
     def split(
         self, image: Float[Tensor, "B 3 S S"], timesteps: int, membranes: Membranes | None = None
     ) -> Float[Tensor, "T B H W D"]:
+        """Compute the spikes of the last stage, H = W = 8; image [B, 3, S, S] is the input of every timestep."""
         x = image.permute(0, 2, 3, 1).contiguous()[None]
         for index, stage in enumerate(self.stages):
             x = stage(x, timesteps, membranes)
@@ -52,7 +53,7 @@ class PatchSplitting(nn.Module):
 
 
 class SPS(PatchSplitting):
-    """Spike patch splitting S(x): an image becomes 64 tokens of spike counts in {0, 1, 2}, in row-major order."""
+    """Spike patch splitting S(x), from an image to 64 tokens of spike counts in {0, 1, 2}, in row-major order."""
 
     def __init__(self, width: int, image_size: int = 32):
         super().__init__(width, image_size)
@@ -68,8 +69,8 @@ class SPS(PatchSplitting):
 class SSA(nn.Module):
     """Spiking self-attention: LIF(0.125 q k^T v) without softmax, then LIF(BN(Linear)).
 
-    Computed as q (k^T v): the same number in exact arithmetic, and cheaper where K > D/N. `output` is what the last layer
-    is, `bias` whether q, k and v have one: a network that differs there is made of this one.
+    Computed as q (k^T v): the same number in exact arithmetic, and cheaper where K > D/N. output: the class of the last layer.
+    bias: whether q, k and v have one. Networks that differ in these only are subclasses of this one.
     """
 
     def __init__(self, width: int, heads: int, *, output: type[NormLinear] = SpikingLinear, bias: bool = True):
@@ -88,7 +89,7 @@ class SSA(nn.Module):
 
 
 class MLP(nn.Module):
-    """LIF(BN(Linear D -> ratio D)), then LIF(BN(Linear ratio D -> D)), or what `output` makes of the last."""
+    """LIF(BN(Linear D -> ratio D)), then LIF(BN(Linear ratio D -> D)), or another last layer: `output` is its class."""
 
     def __init__(self, width: int, ratio: int = 4, *, output: type[NormLinear] = SpikingLinear):
         super().__init__()
@@ -105,7 +106,7 @@ class Block(nn.Module):
     """u + SSA(u), then u + MLP(u): the stream u holds non-negative integers, at most 2 more per block."""
 
     parts: tuple[type[SSA], type[MLP]] = (SSA, MLP)
-    reads = COUNTS  # what SSA and MLP read of the stream
+    reads = COUNTS  # kind of inputs that SSA and MLP read from the stream
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -127,11 +128,12 @@ class Block(nn.Module):
         return u + rows.spiking_linear(self.mlp.output, rows.spiking_linear(self.mlp.hidden, u))
 
 
-class SpikingTransformer(Backbone):
+class SpikingTransformer(TokenBackbone):
     """Patch splitting, blocks and a head, with the logits of every timestep; the prediction is their mean over T.
 
-    A subclass names its `splitting` and its `block`, the kinds of layers whose output is spikes, and how its weights start.
-    `width` must be a multiple of 8 and of `heads`; `image_size` is 32 or 64. `timesteps` may be changed at any time.
+    A subclass has `splitting` and `block`, the classes of its parts, `spiking`, those of layers whose output is spikes, and
+    `start`, which initialises its weights. `width` must be a multiple of 8 and of `heads`; `image_size` is 32 or 64.
+    `timesteps` may be changed at any time.
     """
 
     spiking: tuple[type[nn.Module], ...] = (SpikingConv, SpikingLinear)
@@ -150,31 +152,21 @@ class SpikingTransformer(Backbone):
         self.head = nn.Linear(width, classes)
         self.start()
 
-    def forward(self, image: Float[Tensor, "B 3 S S"]) -> BackboneOutput:
-        u = self.embed(image)
-        for block in self.blocks:
-            u = block(u)
-        return BackboneOutput(self.classify(u.mean(dim=2)))
-
     def embed(
         self, image: Float[Tensor, "B 3 S S"], timesteps: int | None = None, membranes: Membranes | None = None
     ) -> Float[Tensor, "T B K D"]:
-        """The tokens after patch splitting, in float32 at least: from here on the residual stream adds up.
+        """Compute the tokens after patch splitting, in float32 at least, since the residual stream adds up from here.
 
-        Of all timesteps, or of the next ones, where `membranes` keeps the state of those before them.
+        Of all timesteps, or of the next `timesteps` ones, where `membranes` keeps the state of those before them.
+        Raises ValueError for images of another size.
         """
         size = self.sps.image_size
         if image.shape[-3:] != (3, size, size):
             raise ValueError(f"images of shape {tuple(image.shape[1:])} given, this network takes (3, {size}, {size})")
         return wide(self.sps(image, timesteps or self.timesteps, membranes))
 
-    def classify(self, feature: Float[Tensor, "T B D"]) -> Float[Tensor, "T B C"]:
-        """FC of Eq. 1, outside autocast: eight bits of a bfloat16 logit would tie predictions."""
-        with torch.autocast(feature.device.type, enabled=False):
-            return self.head(feature)
-
     def energy_taps(self) -> list[EnergyTap]:
-        """List convolutions, each block's layers and products, and the head; what SSA and MLP read is the block's to say."""
+        """List convolutions, each block's layers and products, and the head; `reads` is the kind that SSA and MLP read."""
         taps = [conv_tap(f"conv{i}", stage, SPIKES if i > 1 else NUMBERS) for i, stage in enumerate(self.sps.stages, start=1)]
         taps += [conv_tap(name, layer, SPIKES) for name, layer in self.sps.named_children() if name != "stages"]
         for number, block in enumerate(self.blocks, start=1):
@@ -187,7 +179,7 @@ class SpikingTransformer(Backbone):
         return [*taps, head_tap(self.head)]
 
     def spike_taps(self) -> Iterator[SpikeTap]:
-        """Yield every layer that ends in a neuron, q, k and v each, and the neurons after attention, which have no layer."""
+        """Yield every layer that ends in a neuron, q, k and v each, and the neurons after attention, which belong to no layer."""
         for name, module in self.named_modules():
             if isinstance(module, SSA):
                 yield SpikeTap(tuple(f"{name}.{part}" for part in "qkv"), module.qkv)
@@ -197,9 +189,10 @@ class SpikingTransformer(Backbone):
 
 
 class Spikformer(SpikingTransformer):
-    """f(x) of Eq. 1."""
+    """Spikformer, f(x) of Eq. 1."""
 
     splitting, block = SPS, Block
 
     def start(self) -> None:
+        """Initialise all linear layers as published."""
         self.apply(initialise)

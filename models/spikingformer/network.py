@@ -1,11 +1,12 @@
-"""Spikingformer: a neuron before each layer and a norm after it, and tokens that are real numbers.
+"""Define Spikingformer: a neuron before each layer, a norm after it, and tokens that are real numbers.
 
 Its layers are those of `models.spikformer` in another order: SSA and MLP begin with neurons that read the residual stream
-and end with a norm, so that what they add to it is no count of spikes. Dimensions as there: T timesteps, B batch,
+and end with a norm, so that they add real numbers to it, not counts of spikes. Dimensions as there: T timesteps, B batch,
 K tokens, D channels.
 Source: Zhou et al. 2023, https://arxiv.org/abs/2304.11954, and its published code
 (https://github.com/zhouchenlin2096/Spikingformer, `cifar10/model.py`), whose weights `models.convert` reads.
 """
+# Tested in tests/models/spikingformer/test_spikingformer.py
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ from models.spiking_layers import NormConv, NormLinear, initialise
 
 
 class Tokenizer(PatchSplitting):
-    """An image becomes 64 tokens, in row-major order: the spiking convolutions and pools of `models.spikformer.SPS`, then
-    BN(3x3 convolution), which no neuron follows.
+    """Tokenizer from an image to 64 tokens, in row-major order: the spiking convolutions and pools of `models.spikformer.SPS`,
+    then BN(3x3 convolution) without a neuron behind it.
 
     Reading: the published network for images of 32 x 32 pools after its third and fourth neuron; for 64 x 64, which it has
     no network for, there is one more pool after the second, as in Spikformer, so that 64 tokens result.
@@ -37,7 +38,7 @@ class Tokenizer(PatchSplitting):
 
 
 class Neuron(nn.Module):
-    """LIF at threshold 1 of the residual stream, where SSA and MLP begin. A row that is not live is 0, so it stays silent."""
+    """LIF at threshold 1 of the residual stream, first in SSA and MLP. A row that is not live is 0, so it stays silent."""
 
     def forward(self, u: Float[Tensor, "T B K D"]) -> Float[Tensor, "T B K D"]:
         return lif(u)
@@ -84,15 +85,15 @@ class Block(spikformer.Block):
 
 
 class Spikingformer(SpikingTransformer):
-    """The published network, but with the logits of every timestep: it gives its head the mean over T, which is linear, so
-    the mean of these logits is its logit.
+    """Spikingformer with the logits of every timestep. The published network gives its head the mean over T; the head is
+    linear, so the mean of these logits is the published logit.
     """
 
     splitting, block = Tokenizer, Block
     spiking = (*SpikingTransformer.spiking, Neuron)
 
     def start(self) -> None:
-        """The published start: the head's as Spikformer's; the other layers are convolutions there, which start as torch
-        has it.
+        """Initialise the head as Spikformer's; the other layers, convolutions in the published code, keep torch's own start,
+        as published.
         """
         self.head.apply(initialise)

@@ -1,6 +1,6 @@
-"""Declare a vision transformer without spikes (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929), read without torch.
+"""Declare a vision transformer without spikes (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929) without torch.
 
-Its network is in `network.py`, whose import takes seconds, as timm's does.
+Its network is in `network.py`, which imports timm and so takes seconds.
 """
 
 from pydantic import Field, field_validator
@@ -12,6 +12,8 @@ TOKENS = True
 
 
 class Settings(TransformerSettings):
+    """Settings of a ViT, which has one timestep."""
+
     timesteps: int = Field(default=1, ge=1)
 
     @field_validator("timesteps")
@@ -23,6 +25,7 @@ class Settings(TransformerSettings):
 
 
 def build(*, classes: int, image_size: int, **settings):
+    """Build a ViT for images of `image_size` x `image_size` pixels; settings: the fields of Settings."""
     from models.vit.network import ViT
 
     return ViT(classes=classes, image_size=image_size, **settings)

@@ -1,16 +1,17 @@
-"""A vision transformer without spikes, so that halting can be looked at apart from them: timm's, as a backbone at T = 1.
+"""Define a vision transformer without spikes, to study halting apart from spikes: timm's, as a backbone at T = 1.
 
 Dimensions: B batch, K = 64 tokens, D channels, C classes; the one timestep comes first, as in `models.spikformer`.
-Importing this module imports timm, which takes seconds: who may do without imports it late.
+Importing this module imports timm, which takes seconds: import it only where it is needed.
 Source: Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929, in timm's `VisionTransformer`.
 """
+# Tested in tests/models/vit/test_vit.py
 
 import torch
 from jaxtyping import Bool, Float
 from timm.models import vision_transformer
 from torch import Tensor
 
-from models.backbone import Backbone, BackboneOutput
+from models.backbone import TokenBackbone
 from models.energy_taps import NUMBERS, EnergyTap, head_tap, read_dense, read_patches, read_product
 from models.neuron import wide
 
@@ -18,7 +19,7 @@ PATCHES = {32: 4, 64: 8}  # by image size: 8 x 8 = 64 tokens either way
 
 
 class Block(vision_transformer.Block):
-    """timm's pre-norm block, among live tokens: one that is not live is no key of the softmax, and comes out as 0.
+    """timm's pre-norm block among live tokens; one that is not live is no key of the softmax, and its output is 0.
 
     `bn_rows` has no meaning here, since LayerNorm looks at one token at a time.
     """
@@ -28,13 +29,13 @@ class Block(vision_transformer.Block):
     ) -> Float[Tensor, "1 B K D"]:
         if live is None:
             return super().forward(u[0])[None]
-        keys = live | ~live.any(dim=2, keepdim=True)  # a softmax over no key at all would be no number
+        keys = live | ~live.any(dim=2, keepdim=True)  # a softmax over no key at all would be NaN
         return torch.where(live[..., None], super().forward(u[0], attn_mask=keys[0, :, None, None])[None], 0)
 
 
-class ViT(Backbone):
-    """timm's `VisionTransformer` without class token, and by its parameters' names: the mean over tokens, its LayerNorm,
-    then the head. `width` must be a multiple of `heads`; `image_size` is 32 or 64; there is one timestep.
+class ViT(TokenBackbone):
+    """timm's `VisionTransformer` without class token, with the same parameter names: blocks, the mean over tokens, LayerNorm
+    and the head. `width` must be a multiple of `heads`; `image_size` is 32 or 64; there is one timestep.
 
     Reading: with halting, the mean over tokens is Eq. 8's sum over blocks, and the LayerNorm before the head comes after it.
     """
@@ -68,31 +69,28 @@ class ViT(Backbone):
         self.patch_embed, self.pos_embed, self.blocks = parts.patch_embed, parts.pos_embed, parts.blocks
         self.fc_norm, self.head = parts.fc_norm, parts.head
 
-    def forward(self, image: Float[Tensor, "B 3 S S"]) -> BackboneOutput:
-        u = self.embed(image)
-        for block in self.blocks:
-            u = block(u)
-        return BackboneOutput(self.classify(u.mean(dim=2)))
-
     def embed(self, image: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "1 B K D"]:
-        """The patches' tokens with their position embedding, in row-major order, in float32 at least."""
+        """Compute the patches' tokens with position embedding, in row-major order, in float32 at least.
+
+        Raises ValueError for images of another size.
+        """
         size = self.image_size
         if image.shape[-3:] != (3, size, size):
             raise ValueError(f"images of shape {tuple(image.shape[1:])} given, this network takes (3, {size}, {size})")
         return (wide(self.patch_embed(image)) + self.pos_embed)[None]
 
     def classify(self, feature: Float[Tensor, "1 B D"]) -> Float[Tensor, "1 B C"]:
-        """LayerNorm and head, outside autocast: eight bits of a bfloat16 logit would tie predictions."""
+        """Compute LayerNorm and head, outside autocast, as every backbone does."""
         with torch.autocast(feature.device.type, enabled=False):
             return self.head(self.fc_norm(feature))
 
     def energy_taps(self) -> list[EnergyTap]:
-        """List patches (`sps`), each block's layers and products (its attention is `ssa`), and the head: all of numbers, not spikes."""
+        """List patches (`sps`), each block's layers and products (attention is `ssa`), and the head: all inputs are numbers."""
         taps = [EnergyTap("sps", 0, "conv1", NUMBERS, self.patch_embed.proj, read_patches, (self.patch_embed.proj,))]
         for number, block in enumerate(self.blocks, start=1):
             layers = {("ssa", number, "qkv"): block.attn.qkv, ("ssa", number, "projection"): block.attn.proj}
             layers |= {("mlp", number, "hidden"): block.mlp.fc1, ("mlp", number, "output"): block.mlp.fc2}
-            rows = [EnergyTap(*where, NUMBERS, layer, read_dense, (layer,), block) for where, layer in layers.items()]
+            rows = [EnergyTap(*key, NUMBERS, layer, read_dense, (layer,), block) for key, layer in layers.items()]
             products = [
                 EnergyTap("ssa", number, name, NUMBERS, block.attn.qkv, read_product, within=block) for name in ("qk", "qk_v")
             ]

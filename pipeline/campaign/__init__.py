@@ -1,1 +1,1 @@
-"""What was declared: runs, evaluations and figures, their ids, where their files are, and what has been recorded of them."""
+"""Read a campaign's declaration: its runs, evaluations and figures, their ids, the paths of their files, and their records."""

@@ -1,4 +1,4 @@
-"""A declaration made concrete: all its runs and evaluations, where their files are, and what the workflow asks for.
+"""Resolve a declaration into its runs and evaluations, the paths of their files, and the inputs and targets of the workflow.
 
 Imports no torch.
 """
@@ -21,7 +21,7 @@ from pipeline.data.identity import Data
 
 STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
 FAULTS = RESULTS / "faults.jsonl"  # the log of `make faults`
-FIGURE_KINDS = ("svg", "pdf", "json")  # a figure's files: two pictures, and the numbers that are drawn
+FIGURE_KINDS = ("svg", "pdf", "json")  # the files of a figure: two pictures, and the numbers drawn in them
 TABLES = (
     "readings.csv",
     "table1.csv",
@@ -36,7 +36,7 @@ TABLES = (
 
 
 class Campaign:
-    """All runs and evaluations of one scale, and where their files are."""
+    """All runs and evaluations of one scale, and the paths of their files."""
 
     def __init__(
         self,
@@ -46,9 +46,10 @@ class Campaign:
         images: dict[str, Data] | None = None,
         missing: dict[str, str] | None = None,
     ):
-        """`images`: data sets by name, where they are known without a look at their source.
+        """Bind a declaration to the folder `data` of its data sets.
 
-        `missing`: runs whose evaluations are left out, by their ids, each with the reason.
+        `images`: data sets by name that are known already, so their source is not read.
+        `missing`: reasons why a run's evaluations are left out, by the run's id.
         """
         self.experiment, self.catalogue = experiment, catalogue
         self.data_folder = Path(data).expanduser().resolve() if data else None
@@ -57,16 +58,18 @@ class Campaign:
         self._data: dict[str, Data] = dict(images or {})
         self._runs: dict[tuple[str, int], Run] = {}
 
-    # What there is
+    # Runs, evaluations and data sets
 
     def data(self, name: str) -> Data:
+        """Identify a declared data set, by a look at its source where it is not known yet."""
         if name not in self._data:
             source = self.catalogue.datasets[name].source(self.data_folder)
-            use = self.experiment.datasets[name]
-            self._data[name] = Data(name, source.fingerprint, source.origin, source.official, use.train, use.test)
+            counts = self.experiment.datasets[name]
+            self._data[name] = Data(name, source.fingerprint, source.origin, source.official, counts.train, counts.test)
         return self._data[name]
 
     def run(self, label: str, seed: int) -> Run:
+        """Resolve a declared run for one seed."""
         if (label, seed) not in self._runs:
             self._runs[label, seed] = self._resolve(label, seed)
         return self._runs[label, seed]
@@ -81,14 +84,14 @@ class Campaign:
             "network": settings,
             "recipe": self.experiment.recipes[declared.recipe],
         }
-        chosen = {key: value for key, value in settings.model_dump().items() if key != "timesteps"}
+        other_settings = {key: value for key, value in settings.model_dump().items() if key != "timesteps"}
         return Run(
             label=label,
             seed=seed,
             method=declared.method,
             options=models["options"].model_dump(),
             data=self.data(dataset),
-            network={"backbone": backbone, **chosen, "timesteps": timesteps},
+            network={"backbone": backbone, **other_settings, "timesteps": timesteps},
             recipe=models["recipe"].model_dump(),
             threads=self.experiment.threads,
             precision=self.experiment.precision,
@@ -98,17 +101,19 @@ class Campaign:
         )
 
     def network(self, name: str, timesteps: int) -> tuple[str, BaseModel]:
-        """A declared network's backbone, and its settings at other timesteps."""
+        """Give the backbone of a declared network, and its settings with `timesteps` in place of its own."""
         network = self.experiment.networks[name]
         return network.backbone, self.catalogue.network_settings(network.backbone, network.settings | {"timesteps": timesteps})
 
     @cached_property
     def runs(self) -> list[Run]:
+        """List every declared run, once per seed."""
         labels = self.experiment.runs
         return [self.run(label, seed) for label in labels for seed in declaration.inherited(self.experiment, label, "seeds")]
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
+        """List every declared evaluation, once per seed, but for those of runs in `missing`."""
         return [
             self._evaluation(name, run)
             for name, declared in self.experiment.evaluations.items()
@@ -135,37 +140,40 @@ class Campaign:
         )
 
     def without(self, missing: dict[str, str]) -> "Campaign":
-        """This campaign without the evaluations of some runs, by their ids, each with the reason why it lacks them."""
+        """Copy this campaign without the evaluations of the runs in `missing`: reasons by the run's id."""
         return Campaign(self.experiment, self.catalogue, str(self.data_folder or "") or None, self._data, missing)
 
     @cached_property
     def measured_runs(self) -> list[Run]:
-        """The runs that have evaluations."""
-        named = {evaluation.run.id for evaluation in self.evaluations}
-        return [run for run in self.runs if run.id in named]
+        """List the runs that have evaluations."""
+        run_ids = {evaluation.run.id for evaluation in self.evaluations}
+        return [run for run in self.runs if run.id in run_ids]
 
     def evaluations_of(self, run: Run) -> list[Evaluation]:
         return [evaluation for evaluation in self.evaluations if evaluation.run.id == run.id]
 
     def named(self, evaluation: str) -> list[Evaluation]:
-        """A declared evaluation, once per seed."""
+        """List the evaluations that were declared by one name, one per seed."""
         return [e for e in self.evaluations if e.name == evaluation]
 
     def find_run(self, run_id: str) -> Run:
-        return self._find(run_id, self.runs, "run")
+        """Find a run by its id. Raises UserError with the nearest id where there is none."""
+        return self._find_by_id(run_id, self.runs, "run")
 
     def find_data(self, data_id: str) -> Data:
-        return self._find(data_id, [self.data(name) for name in self.experiment.datasets], "prepared data set")
+        """Find a data set by its id. Raises UserError with the nearest id where there is none."""
+        return self._find_by_id(data_id, [self.data(name) for name in self.experiment.datasets], "prepared data set")
 
-    def _find(self, wanted: str, known: list, what: str):
-        for candidate in known:
-            if candidate.id == wanted:
+    def _find_by_id(self, wanted_id: str, candidates: list, kind: str):
+        for candidate in candidates:
+            if candidate.id == wanted_id:
                 return candidate
         raise UserError(
-            f"{what} {wanted!r} is not in scale {self.experiment.scale!r} as it is declared: {nearest(wanted, (c.id for c in known))}"
+            f"{kind} {wanted_id!r} is not in scale {self.experiment.scale!r} as it is declared: "
+            f"{nearest(wanted_id, (c.id for c in candidates))}"
         )
 
-    # Where it is
+    # Paths
 
     def run_folder(self, run: Run) -> Path:
         return self.folder / "runs" / run.id
@@ -177,14 +185,14 @@ class Campaign:
         return self.weights_folder(run) / "final.safetensors"
 
     def training_files(self, run: Run) -> list[Path]:
-        """What a complete training leaves."""
+        """List the files that a complete training leaves."""
         return [
             *(self.run_folder(run) / name for name in ("done.json", "record.jsonl", "declaration.yaml")),
             self.weights_file(run),
         ]
 
     def measured_set(self, run: Run) -> str:
-        """The name of a run's evaluations together: other ones, another name. They share a process and its files."""
+        """Give the stem of the files that a run's evaluations share, as they share a process; it changes with their set."""
         return f"{run.id}-{digest([evaluation.id for evaluation in self.evaluations_of(run)])}"
 
     def results_file(self, run: Run) -> Path:
@@ -194,19 +202,23 @@ class Campaign:
         return self.folder / "arrays" / f"{self.measured_set(run)}.npz"
 
     def made_from(self, product: str) -> Path:
-        """The file that says from which runs and evaluations a product was made: others, another name."""
+        """Give the path of the file that lists what a product was made from; its name changes with `set_digest`."""
         return self.folder / "made" / f"{product}-{self.set_digest}.json"
 
     @cached_property
     def set_digest(self) -> str:
-        shown = {key: hashed(getattr(self.experiment, key)) for key in ("scale", "about", "table1", "figures", "show_images")}
-        return digest([shown, [run.id for run in self.runs], [evaluation.id for evaluation in self.evaluations]])
+        """Digest all that products depend on: the declared table and figures, and the ids of all runs and evaluations."""
+        report_fields = {
+            key: hashed(getattr(self.experiment, key)) for key in ("scale", "about", "table1", "figures", "show_images")
+        }
+        return digest([report_fields, [run.id for run in self.runs], [evaluation.id for evaluation in self.evaluations]])
 
-    # What the workflow asks for
+    # Inputs and targets of the workflow
 
     def targets(self) -> list[str]:
+        """List every file that the workflow makes for this campaign."""
         files = [path for run in self.runs for path in self.training_files(run)]
-        files += [place(run) for run in self.measured_runs for place in (self.results_file, self.arrays_file)]
+        files += [path_of(run) for run in self.measured_runs for path_of in (self.results_file, self.arrays_file)]
         files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "claims", "report")]
         files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in FIGURE_KINDS]
         files += [self.folder / "tables" / "claims.csv", self.folder / "report.html"]
@@ -217,68 +229,69 @@ class Campaign:
 
     @property
     def links(self) -> Path:
-        """Our ids and MLflow's, which are others in each store."""
+        """Give the path of the table that pairs our ids with MLflow's, which differ from store to store."""
         return self.folder / "links.csv"
 
     def prepared(self) -> list[str]:
-        """Every data set of the declaration, ready for training."""
+        """List the files that show that each declared data set is prepared for training."""
         return [str(self.data(name).folder / "meta.json") for name in self.experiment.datasets]
 
     def prerequisites(self, run_id: str) -> list[str]:
-        """The files a training starts from."""
+        """List the files that a training starts from."""
         run = self.find_run(run_id)
         parent = [str(self.weights_file(run.parent))] if run.parent else []
-        return [*parent, *data_for(run, self.training_files(run))]
+        return [*parent, *data_input(run, self.training_files(run))]
 
     def evaluation_inputs(self, measured_set: str) -> list[str]:
-        """The files that a run's evaluations start from."""
+        """List the files that a run's evaluations start from."""
         run = self.find_measured(measured_set)
-        return [str(self.weights_file(run)), *data_for(run, [self.results_file(run), self.arrays_file(run)])]
+        return [str(self.weights_file(run)), *data_input(run, [self.results_file(run), self.arrays_file(run)])]
 
     def find_measured(self, measured_set: str) -> Run:
-        """The run whose evaluations have this name together."""
-        sets = {self.measured_set(run): run for run in self.measured_runs}
-        if measured_set not in sets:
+        """Find the run whose evaluations share the stem `measured_set`. Raises UserError with the nearest where there is none."""
+        run_of_set = {self.measured_set(run): run for run in self.measured_runs}
+        if measured_set not in run_of_set:
             raise UserError(
-                f"evaluations {measured_set!r} are not in scale {self.experiment.scale!r} as it is declared: {nearest(measured_set, sets)}"
+                f"evaluations {measured_set!r} are not in scale {self.experiment.scale!r} as it is declared: "
+                f"{nearest(measured_set, run_of_set)}"
             )
-        return sets[measured_set]
+        return run_of_set[measured_set]
 
     def inputs_of(self, product: str) -> list[str]:
-        """What tables, claims, report or a figure are made from."""
-        known = {"tables": self.measured, "claims": self.products, "report": self.shown}
-        return known[product]() if product in known else self.figure_inputs(product)
+        """List the files that a product is made from: tables, claims, report, or a figure by its name."""
+        inputs = {"tables": self.table_inputs, "claims": self.claims_inputs, "report": self.report_inputs}
+        return inputs[product]() if product in inputs else self.figure_inputs(product)
 
     def figure_inputs(self, figure: str) -> list[str]:
-        """The tables, and the data, results and arrays of the evaluations that a figure shows; nothing, if it shows none."""
+        """List the tables, and the data, results and arrays of the evaluations that a figure shows; empty, if it shows none."""
         runs = {e.run.id: e.run for name in self.experiment.figures[figure].evaluations for e in self.named(name)}
-        files = [place(run) for run in runs.values() for place in (self.results_file, self.arrays_file)]
+        files = [path_of(run) for run in runs.values() for path_of in (self.results_file, self.arrays_file)]
         data = dict.fromkeys(run.data.folder / "meta.json" for run in runs.values())
         return [str(path) for path in (self.made_from("tables"), *data, *files)] if files else []
 
-    def measured(self) -> list[str]:
-        """Everything a table is made from."""
+    def table_inputs(self) -> list[str]:
+        """List the records and results that tables are made from."""
         records = [self.run_folder(run) / name for run in self.runs for name in ("record.jsonl", "done.json")]
         return [str(path) for path in (*records, *map(self.results_file, self.measured_runs))]
 
-    def products(self) -> list[str]:
-        """What claims are judged on: tables and figures."""
+    def claims_inputs(self) -> list[str]:
+        """List the files that claims are judged on: those of tables and figures."""
         return [str(self.made_from(product)) for product in ("tables", *self.experiment.figures)]
 
-    def shown(self) -> list[str]:
-        """What the report shows."""
-        asked_for = (self.folder / "bench" / "index.html", FAULTS)  # speed and faults, where they were measured
-        return [*self.products(), str(self.made_from("claims")), *(str(path) for path in asked_for if path.exists())]
+    def report_inputs(self) -> list[str]:
+        """List the files that the report shows."""
+        optional = (self.folder / "bench" / "index.html", FAULTS)  # speed and faults, where they were measured
+        return [*self.claims_inputs(), str(self.made_from("claims")), *(str(path) for path in optional if path.exists())]
 
     @property
     def stage(self) -> dict[str, str]:
-        """How a rule calls each stage: with the interpreter that runs the workflow."""
+        """Give each stage's command line by its name, for the interpreter that runs the workflow."""
         data = ["--data", str(self.data_folder)] if self.data_folder else []
         common = ["--scale", self.experiment.scale, *data]
         return {name: shlex.join([sys.executable, "-m", f"pipeline.{name}", *common]) for name in STAGES}
 
 
-def data_for(run: Run, outputs: list[Path]) -> list[str]:
-    """A run's prepared data; none where they are missing and nothing is left to make from them: preparing them would make it anew."""
+def data_input(run: Run, outputs: list[Path]) -> list[str]:
+    """List the run's prepared data; empty where it is missing but all outputs exist, as preparing it would make them again."""
     data = run.data.folder / "meta.json"
     return [str(data)] if data.exists() or not all(path.exists() for path in outputs) else []

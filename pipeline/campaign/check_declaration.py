@@ -1,4 +1,5 @@
-"""The parts of a declaration fit each other; the first that does not is named with what to do."""
+"""Check that the parts of a declaration fit each other; the first that does not is named with what to do."""
+# Tested in tests/pipeline/campaign/test_read_declaration.py
 
 from typing import Any
 
@@ -8,7 +9,7 @@ from pipeline.core.errors import UserError, nearest
 
 
 def check(experiment: Experiment, scale: str, catalogue: Catalogue) -> None:
-    """What holds between the parts: every name exists, parents come to an end, children fit their parents."""
+    """Check that every name exists, chains of parents end and children fit parents. Raises UserError for the first fault."""
     if experiment.scale != scale:
         raise UserError(f"scale is {experiment.scale!r}, the file's name says {scale!r}: make them equal")
     for name in experiment.datasets:
@@ -22,24 +23,25 @@ def check(experiment: Experiment, scale: str, catalogue: Catalogue) -> None:
         check_run(experiment, label, catalogue)
     for name, evaluation in experiment.evaluations.items():
         check_evaluation(experiment, evaluation, f"evaluations.{name}", catalogue)
-    shown = set()
+    earlier_rows = set()
     for index, row in enumerate(experiment.table1):
         check_row(experiment, row, f"table1.{index}")
-        reading = (row.evaluation, row.exit or row.timesteps or timesteps_of(experiment, experiment.evaluations[row.evaluation]))
-        if reading in shown:
-            raise UserError(f"table1.{index}: {row.evaluation} at {reading[1]} stands in an earlier row too: take one out")
-        shown.add(reading)
+        row_key = (row.evaluation, row.exit or row.timesteps or timesteps_of(experiment, experiment.evaluations[row.evaluation]))
+        if row_key in earlier_rows:
+            raise UserError(f"table1.{index}: {row.evaluation} at {row_key[1]} stands in an earlier row too: take one out")
+        earlier_rows.add(row_key)
     for name, figure in experiment.figures.items():
         check_figure(experiment, name, figure, catalogue)
 
 
 def check_run(experiment: Experiment, label: str, catalogue: Catalogue) -> None:
+    """Check a run's names and options, its ancestors, seeds, network and batch size, and that it fits its parent."""
     run = experiment.runs[label]
-    known(run.recipe, experiment.recipes, f"runs.{label}.recipe")
-    checked_options(run.method, run.options, f"runs.{label}", catalogue)
+    require_declared(run.recipe, experiment.recipes, f"runs.{label}.recipe")
+    check_options(run.method, run.options, f"runs.{label}", catalogue)
     ancestry = [label]
     while (parent := experiment.runs[ancestry[-1]].parent) is not None:
-        known(parent, experiment.runs, f"runs.{ancestry[-1]}.parent")
+        require_declared(parent, experiment.runs, f"runs.{ancestry[-1]}.parent")
         if parent in ancestry:
             raise UserError(
                 f"runs.{label}.parent: a cycle, {' <- '.join([*ancestry, parent])}: one of them must start without a parent"
@@ -51,8 +53,8 @@ def check_run(experiment: Experiment, label: str, catalogue: Catalogue) -> None:
     seeds = inherited(experiment, label, "seeds")
     if len(set(seeds)) < len(seeds):
         raise UserError(f"runs.{label}.seeds: {list(seeds)} holds a seed twice: each is one run")
-    known(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
-    known(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
+    require_declared(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
+    require_declared(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
     check_backbone(experiment, label, trained_timesteps(experiment, label), f"runs.{label}", catalogue)
     train, batch = experiment.datasets[inherited(experiment, label, "dataset")].train, experiment.recipes[run.recipe].batch
     if train and train < batch:
@@ -63,7 +65,7 @@ def check_run(experiment: Experiment, label: str, catalogue: Catalogue) -> None:
 
 
 def check_backbone(experiment: Experiment, label: str, timesteps: int, where: str, catalogue: Catalogue) -> None:
-    """A run's method and timesteps are possible on its network."""
+    """Check that a run's method and timesteps are possible on its network."""
     name = inherited(experiment, label, "network")
     network, method_name = experiment.networks[name], experiment.runs[label].method
     method = catalogue.methods[method_name]
@@ -80,36 +82,40 @@ def check_backbone(experiment: Experiment, label: str, timesteps: int, where: st
 
 
 def check_start(label: str, name: str, parent: str | None, catalogue: Catalogue) -> None:
-    """A method trains, from the weights of a method that it can start from."""
+    """Check that a method trains, and can start from the weights of its parent's method."""
     method = catalogue.methods[name]
     allowed = method.PARENTS
     if not hasattr(method, "loss"):
         raise UserError(f"runs.{label}.method: {name} trains nothing: name it among the exits of an evaluation")
     if parent not in allowed:
-        wanted = " or ".join("no parent" if start is None else f"a run of {start}" for start in allowed)
+        parents = " or ".join("no parent" if start is None else f"a run of {start}" for start in allowed)
         raise UserError(
-            f"runs.{label}.parent: {name} starts from {wanted}, not from {f'a run of {parent}' if parent else 'nothing'}"
+            f"runs.{label}.parent: {name} starts from {parents}, not from {f'a run of {parent}' if parent else 'nothing'}"
         )
 
 
 def check_child(experiment: Experiment, label: str, parent: str) -> None:
+    """Check that a run has the data set and network of its parent, and no seed that its parent lacks."""
     for key in ("dataset", "network"):
-        ours, theirs = inherited(experiment, label, key), inherited(experiment, parent, key)
-        if ours != theirs:
+        child_value, parent_value = inherited(experiment, label, key), inherited(experiment, parent, key)
+        if child_value != parent_value:
             raise UserError(
-                f"runs.{label}.{key} is {ours!r}, its parent {parent!r} has {theirs!r}: weights carry over only to the same one"
+                f"runs.{label}.{key} is {child_value!r}, its parent {parent!r} has {parent_value!r}: "
+                f"weights carry over only to the same one"
             )
-    extra = set(inherited(experiment, label, "seeds")) - set(inherited(experiment, parent, "seeds"))
-    if extra:
+    orphan_seeds = set(inherited(experiment, label, "seeds")) - set(inherited(experiment, parent, "seeds"))
+    if orphan_seeds:
         raise UserError(
-            f"runs.{label}.seeds: {sorted(extra)} not among the seeds of its parent {parent!r}: each seed starts from the parent of that seed"
+            f"runs.{label}.seeds: {sorted(orphan_seeds)} not among the seeds of its parent {parent!r}: "
+            f"each seed starts from the parent of that seed"
         )
 
 
 def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str, catalogue: Catalogue) -> None:
-    known(evaluation.run, experiment.runs, f"{where}.run")
+    """Check an evaluation's run, options, timesteps, probe and exits."""
+    require_declared(evaluation.run, experiment.runs, f"{where}.run")
     run = experiment.runs[evaluation.run]
-    checked_options(run.method, run.options | evaluation.options, where, catalogue)
+    check_options(run.method, run.options | evaluation.options, where, catalogue)
     check_backbone(experiment, evaluation.run, timesteps_of(experiment, evaluation), where, catalogue)
     if evaluation.probe:
         try:
@@ -124,25 +130,26 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str,
     if len(set(evaluation.exits)) < len(evaluation.exits):
         raise UserError(f"{where}.exits: {list(evaluation.exits)} holds one twice")
     for name in evaluation.exits:
-        way_out = catalogue.methods[name]
-        if not hasattr(way_out, "confidence"):
+        exit_method = catalogue.methods[name]
+        if not hasattr(exit_method, "confidence"):
             raise UserError(f"{where}.exits: method {name} has no exit, it runs every timestep: take it out")
-        readable = (name,) if hasattr(way_out, "loss") else way_out.PARENTS
-        if run.method not in readable:
+        methods = (name,) if hasattr(exit_method, "loss") else exit_method.PARENTS
+        if run.method not in methods:
             raise UserError(
-                f"{where}.exits: {name} reads networks of {' or '.join(readable)}, run {evaluation.run} is of {run.method}"
+                f"{where}.exits: {name} reads networks of {' or '.join(methods)}, run {evaluation.run} is of {run.method}"
             )
 
 
 def check_changes(run: Run, evaluation: Evaluation, where: str, catalogue: Catalogue) -> None:
-    """Other options that a probe runs the network with are options of its method."""
+    """Check the other options that a probe runs the network with against those of its method."""
     changes = getattr(catalogue.figures[evaluation.probe], "changes", lambda _: [])
     for change in changes(catalogue.probe_settings(evaluation.probe, evaluation.settings)):
-        checked_options(run.method, run.options | evaluation.options | change, where, catalogue)
+        check_options(run.method, run.options | evaluation.options | change, where, catalogue)
 
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:
-    known(row.evaluation, experiment.evaluations, f"{where}.evaluation")
+    """Check that a row of Table 1 names a pass over the test set, with an exit or timesteps of it."""
+    require_declared(row.evaluation, experiment.evaluations, f"{where}.evaluation")
     if experiment.evaluations[row.evaluation].probe:
         raise UserError(f"{where}.evaluation: {row.evaluation!r} is a probe, not a pass over the test set: name another")
     exits = experiment.evaluations[row.evaluation].exits
@@ -158,16 +165,17 @@ def check_row(experiment: Experiment, row: Row, where: str) -> None:
 
 
 def check_figure(experiment: Experiment, name: str, figure: Figure, catalogue: Catalogue) -> None:
+    """Check that a figure names evaluations that it can show, each once, and in a number that it can show."""
     for evaluation in figure.evaluations:
-        known(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
+        require_declared(evaluation, experiment.evaluations, f"figures.{name}.evaluations")
     if len(set(figure.evaluations)) < len(figure.evaluations):
         raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)} holds one twice")
     module = catalogue.figures[name]
     probe = name if hasattr(module, "measure") else None
     for evaluation in figure.evaluations:
         if experiment.evaluations[evaluation].probe != probe:
-            wanted = f"those whose probe it is (probe: {name})" if probe else "passes over the test set, and no probes"
-            raise UserError(f"figures.{name}.evaluations: {evaluation!r} is none of what it shows, {wanted}: name others")
+            allowed = f"those whose probe it is (probe: {name})" if probe else "passes over the test set, and no probes"
+            raise UserError(f"figures.{name}.evaluations: {evaluation!r} is none of what it shows, {allowed}: name others")
     most = module.MOST_EVALUATIONS
     if most is not None and len(figure.evaluations) > most:
         raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)}, but it shows {most} at most: take some out")
@@ -175,12 +183,14 @@ def check_figure(experiment: Experiment, name: str, figure: Figure, catalogue: C
         raise UserError(f"figures.{name}.evaluations: none is named: name what it shows")
 
 
-def known(name: str, section: dict, where: str) -> None:
+def require_declared(name: str, section: dict, where: str) -> None:
+    """Raise UserError if a section lacks a name."""
     if name not in section:
         raise UserError(f"{where}: {name!r} is not declared: {nearest(name, section)}")
 
 
-def checked_options(name: str, options: dict[str, Any], where: str, catalogue: Catalogue) -> None:
+def check_options(name: str, options: dict[str, Any], where: str, catalogue: Catalogue) -> None:
+    """Raise UserError if a method lacks one of the options, or refuses its value."""
     try:
         catalogue.method_options(name, options)
     except UserError as error:

@@ -1,7 +1,8 @@
-"""What a campaign's declaration holds, as frozen models. Imports no torch.
+"""Define the fields of a campaign's declaration as frozen models. Imports no torch.
 
-Everything that changes a number is said here; where jobs run is said in workflow/profiles/.
+All settings that change a number stand here; where jobs run stands in workflow/profiles/.
 """
+# Tested in tests/pipeline/campaign/test_read_declaration.py
 
 from typing import Annotated, Any, Literal
 
@@ -14,18 +15,20 @@ PAPERS_BACKBONE = "spikformer"
 
 
 class Frozen(BaseModel):
+    """A model that can't be changed and refuses unknown fields, infinity and NaN."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Dataset(Frozen):
-    """How many images are used, besides the 1,000 held out of training; all there are where nothing is said."""
+    """The numbers of images that are used, besides the 1,000 held out of training; None uses all there are."""
 
     train: Positive | None = None
     test: Positive | None = None
 
 
 class Network(BaseModel):
-    """A backbone of `models`, and the settings of its network by its own model: `pipeline.campaign.read_declaration` fills them in."""
+    """A backbone of `models` and its network's settings, which `pipeline.campaign.read_declaration` completes by the backbone."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -33,11 +36,12 @@ class Network(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
+        """Give the network's settings by name."""
         return dict(self.model_extra or {})
 
 
 class Recipe(Frozen):
-    """How a network is trained. The defaults are the published recipe (spikformer, cifar10/cifar10.yml), 300 + 10 epochs."""
+    """A recipe of training. The defaults are the published recipe (spikformer, cifar10/cifar10.yml), 300 + 10 epochs."""
 
     epochs: Positive = 300  # of the cosine, warm-up included
     cooldown_epochs: Annotated[int, Field(ge=0)] = 10  # at min_lr, after the cosine
@@ -66,7 +70,7 @@ class Run(Frozen):
     dataset: Name | None = None
     network: Name | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1, max_length=1000)] | None = None
-    timesteps: Positive | None = None  # where they are not the network's
+    timesteps: Positive | None = None  # None: those of the network
     options: dict[str, Any] = {}
 
 
@@ -86,7 +90,7 @@ class Evaluation(Frozen):
 
 
 class Row(Frozen):
-    """A row of Table 1: an evaluation after its first `timesteps` (all where nothing is said), or stopped by an `exit`."""
+    """A row of Table 1: an evaluation after its first `timesteps` (None: all), or stopped by an `exit`."""
 
     evaluation: Name
     timesteps: Positive | None = None
@@ -100,6 +104,8 @@ class Figure(Frozen):
 
 
 class Experiment(Frozen):
+    """A scale's declaration: how it computes, its data sets, networks, recipes, runs, evaluations, Table 1 and figures."""
+
     scale: Name
     about: str
     threads: Positive = 1  # of each training: runs are bit-identical only with the same number
@@ -113,21 +119,22 @@ class Experiment(Frozen):
     evaluations: dict[Name, Evaluation]
     table1: Annotated[tuple[Row, ...], Field(min_length=1)]
     figures: dict[Name, Figure] = {}
-    show_images: bool = (
-        True  # in figures; else grey stands for them, where images of a data set may not be passed on with the results
-    )
+    # In figures; False puts grey in their place, where images of a data set may not be passed on with the results
+    show_images: bool = True
 
 
 def inherited(experiment: Experiment, label: str, key: str) -> Any:
-    """A run's own value, else its nearest ancestor's, else None."""
+    """Give a run's own value of the field `key`, else its nearest ancestor's, else None."""
     run = experiment.runs[label]
     value = getattr(run, key)
     return inherited(experiment, run.parent, key) if value is None and run.parent else value
 
 
 def trained_timesteps(experiment: Experiment, label: str) -> int:
+    """Give the number of timesteps that a run trains with: its own, else its network's."""
     return experiment.runs[label].timesteps or experiment.networks[inherited(experiment, label, "network")].timesteps
 
 
 def timesteps_of(experiment: Experiment, evaluation: Evaluation) -> int:
+    """Give the number of timesteps that an evaluation runs: its own, else those its run trains with."""
     return evaluation.timesteps or trained_timesteps(experiment, evaluation.run)

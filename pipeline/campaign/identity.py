@@ -3,8 +3,8 @@
 An id is a label, the seed and 8 hex digits of the digest of every field that changes numbers, the parent's id and the
 data's fingerprint among them. Another seed is another path, another parent makes other children.
 
-Ids stay as the code grows: a field that is added later, to a recipe, a network, a method's options, an evaluation or a probe's settings,
-names the value that stands for how it was before, and is no part of an id while it has that value:
+Ids stay as the code grows: a field that is added later, to a recipe, a network, a method's options, an evaluation or a probe's
+settings, names the value that stands for how it was before, and is no part of an id while it has that value:
 `Field(default=..., json_schema_extra={"before": ...})`.
 """
 
@@ -22,7 +22,7 @@ PARTS = ("options", "network", "recipe")  # of a run: models with fields of thei
 
 
 def is_as_before(model: BaseModel, name: str) -> bool:
-    """Whether a field was added later, and has the value that stands for how it was before."""
+    """Check that a field was added later, and has the value that stands for how it was before."""
     extra = type(model).model_fields[name].json_schema_extra
     return isinstance(extra, dict) and BEFORE in extra and getattr(model, name) == extra[BEFORE]
 
@@ -35,10 +35,10 @@ def unhashed_fields(**models: BaseModel) -> frozenset[str]:
 
 
 def added_fields(model: BaseModel) -> dict:
-    """Give the fields of a model that were added later and are not as before."""
+    """Give the fields of a model that were added later and are not as before, with their values."""
     extras = {name: field.json_schema_extra for name, field in type(model).model_fields.items()}
-    later = [name for name, extra in extras.items() if isinstance(extra, dict) and BEFORE in extra]
-    return {name: hashed(getattr(model, name)) for name in later if not is_as_before(model, name)}
+    later_fields = [name for name, extra in extras.items() if isinstance(extra, dict) and BEFORE in extra]
+    return {name: hashed(getattr(model, name)) for name in later_fields if not is_as_before(model, name)}
 
 
 def hashed(value: object) -> object:
@@ -69,13 +69,14 @@ class Run:
 
     @property
     def identity(self) -> dict:
-        """Every field that changes numbers."""
+        """Collect every field that changes numbers."""
         parts = {part: without(getattr(self, part), part, self.unhashed) for part in PARTS}
         fields = {"seed": self.seed, "method": self.method, **parts, "threads": self.threads, "precision": self.precision}
         return fields | {"data": self.data.id, "parent": self.parent.id if self.parent else None, "numerics": NUMERICS}
 
     @cached_property
     def id(self) -> str:
+        """Build the id from label, seed and digest."""
         return f"{self.label}-s{self.seed}-{digest(self.identity)}"
 
 
@@ -88,7 +89,7 @@ def without(values: dict, part: str, unhashed: frozenset[str]) -> dict:
 class Evaluation:
     """One pass of a run's final weights over the test images, and over those held out where exits need a threshold.
 
-    One with a `probe` is what the figure of that name measures instead.
+    With a `probe`, it is instead the measurement that the figure of that name makes of these weights.
     """
 
     name: str
@@ -103,10 +104,12 @@ class Evaluation:
 
     @property
     def hashed_options(self) -> dict:
+        """Give the options that are part of the id."""
         return without(self.options, "options", self.unhashed)
 
     @cached_property
     def id(self) -> str:
+        """Build the id from name, seed and digest."""
         settings = without(self.settings, "settings", self.unhashed)
         fields = [self.run.id, self.timesteps, self.hashed_options, self.exits, self.probe, settings, NUMERICS]
         return f"{self.name}-s{self.run.seed}-{digest(fields + ([self.added] if self.added else []))}"

@@ -1,9 +1,10 @@
-"""Final weights that a scale keeps in git: results/<scale>/published/<run>.safetensors, for campaigns whose networks are small.
+"""Publish final weights of small networks in git, as results/<scale>/published/<run>.safetensors, and restore them from there.
 
-python -m pipeline.published --scale laptop puts the weights of every finished run there; without a scale, what lies there is put
-where the graph looks for it, unless the run has weights of its own: so a clone trains nothing again. DVC keeps weights/
-and can't share a folder with git, hence the second place.
+python -m pipeline.published --scale laptop publishes the weights of every finished run; without a scale, published weights are
+copied to where the graph looks for them, unless the run has weights of its own: so a clone trains nothing again. DVC keeps
+weights/ and can't share a folder with git, hence the second folder.
 """
+# Tested in tests/workflow/test_published.py
 
 from pathlib import Path
 
@@ -17,42 +18,48 @@ WEIGHTS = "final.safetensors"
 
 
 def publish(folder: Path) -> int:
-    """Of a scale's folder: each finished run's weights beside those that are published already; returns how many there are."""
-    found = [(place, done) for place, done in finished(folder) if place.exists()]
-    if not found:
+    """Publish the weights of each finished run in a scale's folder; those published before stay. Returns how many it published.
+
+    Raises UserError where there are none, or a file is not what its run ended with.
+    """
+    finished = [(weights, done) for weights, done in finished_weights(folder) if weights.exists()]
+    if not finished:
         raise UserError(f"{folder} has no finished run with weights: make reproduce SCALE={folder.name} trains them")
-    for place, done in found:
-        if sha256(place) != done["weights_sha256"]:
-            raise UserError(f"{place} is not what its run ended with (another sha256): delete it, and its run makes it again")
-        replace(folder / FOLDER / f"{place.parent.name}.safetensors", place.read_bytes())
-    return len(found)
+    for weights, done in finished:
+        if sha256(weights) != done["weights_sha256"]:
+            raise UserError(f"{weights} is not what its run ended with (another sha256): delete it, and its run makes it again")
+        replace(folder / FOLDER / f"{weights.parent.name}.safetensors", weights.read_bytes())
+    return len(finished)
 
 
 def restore(folder: Path) -> int:
-    """Of a scale's folder: published weights to where runs keep theirs, where those are missing; returns how many."""
+    """Copy published weights of a scale's folder to where its runs lack theirs. Returns how many it copied.
+
+    Raises UserError where a published file is not what its run ended with.
+    """
     count = 0
-    for place, done in finished(folder):
-        kept = folder / FOLDER / f"{place.parent.name}.safetensors"
-        if kept.exists() and not place.exists():
-            if sha256(kept) != done["weights_sha256"]:
-                raise UserError(f"{kept} is not what its run ended with (another sha256): git checkout brings it back")
-            replace(place, kept.read_bytes())
+    for weights, done in finished_weights(folder):
+        published = folder / FOLDER / f"{weights.parent.name}.safetensors"
+        if published.exists() and not weights.exists():
+            if sha256(published) != done["weights_sha256"]:
+                raise UserError(f"{published} is not what its run ended with (another sha256): git checkout brings it back")
+            replace(weights, published.read_bytes())
             count += 1
     return count
 
 
-def finished(folder: Path) -> list[tuple[Path, dict]]:
-    """Where the weights of each finished run of a scale belong, and what its done.json says."""
-    done = sorted(folder.glob("runs/*/done.json"))
-    return [(folder / "weights" / path.parent.name / WEIGHTS, read_json(path, "weights_sha256")) for path in done]
+def finished_weights(folder: Path) -> list[tuple[Path, dict]]:
+    """List, for each finished run of a scale, the path that its weights belong at and the content of its done.json."""
+    done_files = sorted(folder.glob("runs/*/done.json"))
+    return [(folder / "weights" / path.parent.name / WEIGHTS, read_json(path, "weights_sha256")) for path in done_files]
 
 
 def publish_scale(scale: str) -> list[str]:
-    """`publish` the weights of a scale; a line on it."""
+    """`publish` the weights of a scale. Returns one line about it."""
     return [f"{RESULTS / scale / FOLDER}: the weights of {publish(RESULTS / scale)} runs"]
 
 
 def restore_all() -> list[str]:
-    """`restore` the published weights of every scale; a line for each that had some missing."""
-    folders = sorted(place.parent for place in RESULTS.glob(f"*/{FOLDER}"))
+    """`restore` the published weights of every scale. Returns a line for each scale that had some missing."""
+    folders = sorted(path.parent for path in RESULTS.glob(f"*/{FOLDER}"))
     return [f"{folder / 'weights'}: the published weights of {count} runs" for folder in folders if (count := restore(folder))]

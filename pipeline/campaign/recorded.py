@@ -1,4 +1,4 @@
-"""Read what a campaign recorded of its runs and evaluations, checked against what it says of itself."""
+"""Read the records and results of a campaign's runs and evaluations, checked against the sha256 kept of them."""
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation, Run
@@ -9,7 +9,7 @@ from pipeline.core.errors import UserError
 
 
 def flatten(metrics: dict) -> dict[str, float]:
-    """Numbers by name; a list becomes name_1, name_2, ..., one of lists name_1_1, ..., a mapping name.key."""
+    """Flatten metrics to numbers by name: a list to name_1, name_2, ..., nested lists to name_1_1, ..., a mapping to name.key."""
     flat = {}
     for key, value in metrics.items():
         if isinstance(value, list):
@@ -22,12 +22,12 @@ def flatten(metrics: dict) -> dict[str, float]:
 
 
 def results_of(campaign: Campaign, run: Run) -> dict:
-    """The results file of a run's evaluations."""
+    """Read the results file of a run's evaluations. Raises UserError where it is not as it was written."""
     return atomic_files.read_sealed(campaign.results_file(run), "weights_sha256", "evaluations")
 
 
 def record_of(campaign: Campaign, run: Run) -> list[dict]:
-    """A run's record. Raises UserError where it is not the one that the run ended with."""
+    """Read a run's record. Raises UserError where it is not the one that the run ended with."""
     path, done = (campaign.run_folder(run) / name for name in ("record.jsonl", "done.json"))
     entries = records.read(path)
     if done.exists() and atomic_files.read_json(done, "record_sha256")["record_sha256"] != sha256(path):
@@ -38,11 +38,16 @@ def record_of(campaign: Campaign, run: Run) -> list[dict]:
 
 
 def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]:
-    """An evaluation as the only event of a record."""
+    """Read an evaluation as the one event of a record. Raises UserError where its numbers are missing or damaged."""
     content = results_of(campaign, evaluation.run)
     try:
-        found = content["evaluations"][evaluation.name]
-        entry = {"event": "end", "time": float(found["time"]), "metrics": found["metrics"], "warnings": found.get("warnings", [])}
+        results = content["evaluations"][evaluation.name]
+        entry = {
+            "event": "end",
+            "time": float(results["time"]),
+            "metrics": results["metrics"],
+            "warnings": results.get("warnings", []),
+        }
         if not all(isinstance(text, str) for text in entry["warnings"]):
             raise TypeError("warnings that are no text")
         if not evaluation.probe:
@@ -54,13 +59,14 @@ def evaluation_entries(campaign: Campaign, evaluation: Evaluation) -> list[dict]
 
 
 def weights_differ(campaign: Campaign, run: Run) -> str:
-    """In words, that a run's evaluations are not of the weights that it has now; nothing where they are."""
+    """Say that a run was evaluated with other weights than it has now, and what to do; an empty string where it wasn't."""
     done = atomic_files.read_json(campaign.run_folder(run) / "done.json", "weights_sha256", "best_on_test")
     if results_of(campaign, run)["weights_sha256"] == done["weights_sha256"]:
         return ""
-    file = campaign.results_file(run)
-    return f"{file} was measured with other weights than run {run.id} has now: delete it, and it is measured again"
+    path = campaign.results_file(run)
+    return f"{path} was measured with other weights than run {run.id} has now: delete it, and it is measured again"
 
 
 def epochs_of(campaign: Campaign, run: Run) -> list[dict]:
+    """Read the epoch events of a run's record."""
     return [entry for entry in record_of(campaign, run) if entry["event"] == "epoch"]

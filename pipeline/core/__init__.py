@@ -1,1 +1,1 @@
-"""What knows nothing of the experiment: errors, files written whole, checksums, records, seeds, provenance, formats of numbers."""
+"""Provide what does not depend on the experiment: errors, atomic files, checksums, records, seeds, provenance, formats."""

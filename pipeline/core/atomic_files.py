@@ -1,4 +1,4 @@
-"""Write files whole or not at all, JSON among them, and read what was written so."""
+"""Write files whole or not at all, JSON among them, and read the JSON back."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from pipeline.core.errors import UserError
 
 
 def read_json(path: Path, *keys: str) -> dict:
-    """A JSON file that must have some keys. Raises UserError where it does not."""
+    """Read a JSON object and check that it has `keys`. Raises UserError where it can't be read or lacks one."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -25,7 +25,7 @@ def read_json(path: Path, *keys: str) -> dict:
 
 
 def read_sealed(path: Path, *keys: str) -> dict:
-    """A JSON file that `replace_sealed` wrote. Raises UserError where another number stands in it than was written."""
+    """Read a JSON file that `replace_sealed` wrote. Raises UserError where its content differs from its checksum."""
     content = read_json(path, "sha256", *keys)
     if content.pop("sha256") != seal(content):
         raise UserError(f"{path} is damaged (its checksum is of other numbers): delete it, and it is made again")
@@ -33,25 +33,25 @@ def read_sealed(path: Path, *keys: str) -> dict:
 
 
 def replace_sealed(path: Path, content: dict) -> None:
-    """`replace_json`, with a checksum of the content among it."""
+    """Write JSON as `replace_json` does, with the sha256 of the content as its first key."""
     replace_json(path, {"sha256": seal(content)} | content)
 
 
 def replace(path: Path, content: str | bytes) -> None:
-    """Write a whole file or nothing: beside its place, then renamed."""
-    with written(path) as file:
+    """Write a whole file or nothing: into a partial file beside it, which is then renamed."""
+    with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def written(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` at the end of the block, all of it or, where it can't be written, nothing.
+def atomic_write(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file that replaces `path` at the end of the block; where it can't be written whole, `path` stays as it was.
 
-    What stood there stays as `keep`, where that is given. Raises OSError with the path.
+    The file replaced is kept as `keep`, where that is given. Raises OSError with the path.
     """
-    with named(path):
+    with path_in_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = beside(path)
+        partial = partial_path(path)
         try:
             with partial.open("wb") as file:
                 yield file
@@ -64,19 +64,22 @@ def written(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
-def beside(path: Path) -> Path:
-    """Where this process writes what is to take the place of `path`. What killed ones of this machine left there is cleared."""
-    start = f".{path.name}.{platform.node()}."
-    for left in path.parent.iterdir():
-        number = left.name.removeprefix(start)
-        if number.isdecimal() and not Path("/proc", number).exists():
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-    return path.with_name(f"{start}{os.getpid()}")
+def partial_path(path: Path) -> Path:
+    """Name the file or folder beside `path` in which this process writes its replacement; remove those of killed processes.
+
+    The name holds the machine and the process id; only those of this machine whose process has ended are removed.
+    """
+    prefix = f".{path.name}.{platform.node()}."
+    for neighbour in path.parent.iterdir():
+        process_id = neighbour.name.removeprefix(prefix)
+        if process_id.isdecimal() and not Path("/proc", process_id).exists():
+            shutil.rmtree(neighbour) if neighbour.is_dir() else neighbour.unlink(missing_ok=True)
+    return path.with_name(f"{prefix}{os.getpid()}")
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """A full disk is told without its file's name: an OSError of the block gets it."""
+def path_in_errors(path: Path) -> Iterator[None]:
+    """Add the path to an OSError of the block: the one for a full disk does not name its file."""
     try:
         yield
     except OSError as error:
@@ -84,4 +87,5 @@ def named(path: Path) -> Iterator[None]:
 
 
 def replace_json(path: Path, content) -> None:
+    """Write content as JSON, the whole file or nothing."""
     replace(path, json.dumps(content, indent=1) + "\n")

@@ -1,6 +1,6 @@
-"""Find methods, data sets, backbones and figures by the names of their files, and validate what a declaration chooses of each.
+"""Find methods, data sets, backbones and figures by their file names, and validate what a declaration chooses of each.
 
-The commands fill a catalogue (`pipeline.command_line`) and hand it down; nothing else imports by name. Imports no torch.
+The commands build a catalogue (`pipeline.command_line`) and pass it on; nothing else imports by name. Imports no torch.
 """
 
 import importlib
@@ -15,25 +15,28 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import UserError, nearest
 
-PYDANTIC_PREFIX = "Value error, "  # of what a validator of ours raises
+PYDANTIC_PREFIX = "Value error, "  # pydantic's prefix of a ValueError that one of our validators raised
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """The modules of a package that are of one kind, by name: its files or, where a file is named, its folders that hold that file."""
+    """The modules of one kind in a package, by name: its files or, where `holding` names a file, its folders that hold it."""
 
     package: ModuleType
-    kind: str  # what one is called in messages
+    kind: str  # of a module, as messages call it
     holding: str = ""
 
     @cached_property
     def names(self) -> list[str]:
-        found = [module.name for module in pkgutil.iter_modules(self.package.__path__)]
-        folders = [Path(place) for place in self.package.__path__]
-        return [name for name in found if not self.holding or any((place / name / self.holding).is_file() for place in folders)]
+        """List the names of the modules."""
+        modules = [module.name for module in pkgutil.iter_modules(self.package.__path__)]
+        folders = [Path(folder) for folder in self.package.__path__]
+        return [
+            name for name in modules if not self.holding or any((folder / name / self.holding).is_file() for folder in folders)
+        ]
 
     def __getitem__(self, name: str) -> ModuleType:
-        """Import a module by its name. Raises UserError with the nearest known name."""
+        """Import a module by its name. Raises UserError with the nearest known name where it is unknown."""
         if name not in self.names:
             raise UserError(f"{self.kind} {name!r} is unknown: {nearest(name, self.names)}")
         return importlib.import_module(f"{self.package.__name__}.{name}")
@@ -41,7 +44,7 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All that a declaration can name; the contract of each kind is in the docstring of its package."""
+    """The methods, data sets, backbones and figures that a declaration can name; each package's docstring has their contract."""
 
     methods: Shelf
     datasets: Shelf
@@ -49,39 +52,39 @@ class Catalogue:
     figures: Shelf
 
     def method_options(self, name: str, options: dict[str, Any]) -> BaseModel:
-        """Validate a method's options by its own model. Raises UserError with the nearest valid name."""
-        return validated(self.methods[name].Options, options, f"method {name}", "option")
+        """Validate a method's options by its own pydantic model. Raises UserError for each fault, with the nearest valid name."""
+        return validate(self.methods[name].Options, options, f"method {name}", "option")
 
     def network_settings(self, name: str, settings: dict[str, Any]) -> BaseModel:
-        """Validate the settings of a backbone's network by its own model, which refuses what can't be built."""
-        return validated(self.backbones[name].Settings, settings, f"backbone {name}", "setting")
+        """Validate the settings of a backbone's network by its model. Raises UserError where they allow no network."""
+        return validate(self.backbones[name].Settings, settings, f"backbone {name}", "setting")
 
     def architecture(self, name: str, settings: BaseModel) -> str:
-        """Name a network as tables do: Spikformer-4-384."""
+        """Name a network as tables do, for example Spikformer-4-384."""
         return f"{self.backbones[name].TITLE}-{settings.size}"
 
     def probe_settings(self, name: str, settings: dict[str, Any]) -> BaseModel:
-        """Validate the settings of what a figure measures of a network, by its own model."""
+        """Validate the settings of a figure's own measurement by its model. Raises UserError where it measures nothing."""
         figure = self.figures[name]
         if not hasattr(figure, "measure"):
             raise UserError(f"figure {name!r} measures nothing by itself, so it can't be a probe")
-        return validated(figure.Settings, settings, f"probe {name}", "setting")
+        return validate(figure.Settings, settings, f"probe {name}", "setting")
 
 
-def validated(model: type[BaseModel], values: dict[str, Any], where: str, what: str) -> BaseModel:
-    """Make a model of values. Raises UserError that names each fault, and the nearest valid name where one is unknown."""
+def validate(model: type[BaseModel], values: dict[str, Any], where: str, kind: str) -> BaseModel:
+    """Build a model from values. Raises UserError with every fault, and the nearest valid name where one is unknown."""
     try:
         return model(**values)
     except ValidationError as error:
-        faults = "; ".join(explained(fault, model, what) for fault in error.errors())
+        faults = "; ".join(describe_fault(fault, model, kind) for fault in error.errors())
         raise UserError(f"{where}: {faults}") from error
 
 
-def explained(fault: dict, model: type[BaseModel], what: str) -> str:
-    """Say one of pydantic's faults in words."""
+def describe_fault(fault: dict, model: type[BaseModel], kind: str) -> str:
+    """Describe one of pydantic's faults in words; `kind` is what messages call a value: option, setting."""
     key = str(fault["loc"][0]) if fault["loc"] else ""
     if fault["type"] == "extra_forbidden":
-        return f"unknown {what} {key}: {nearest(key, model.model_fields)}"
+        return f"unknown {kind} {key}: {nearest(key, model.model_fields)}"
     if fault["msg"].startswith(PYDANTIC_PREFIX):
         return fault["msg"].removeprefix(PYDANTIC_PREFIX)
-    return f"{what} {key}: {fault['msg'].lower()}"
+    return f"{kind} {key}: {fault['msg'].lower()}"

@@ -1,4 +1,4 @@
-"""A user's mistake is one line and exit code 2; a fault of ours keeps its traceback."""
+"""Report a user's mistake in one line with exit code 2; a fault of the program keeps its traceback."""
 
 import difflib
 import re
@@ -8,20 +8,22 @@ from typing import NoReturn
 
 
 class UserError(ValueError):
-    """Something the user can mend: says in one line what is wrong and what to do, whatever texts and names it tells of."""
+    """A mistake that the user can mend: its message says what is wrong and what to do."""
 
     def __str__(self) -> str:
+        """Give the message as one line; characters that can't be printed are escaped, whatever texts and names it holds."""
         line = re.sub(r"\s*\n\s*", " ", super().__str__().strip())
-        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+        return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
 
 
 def exit_with(error: UserError, where: str) -> NoReturn:
+    """Print the error on stderr as one line and exit with code 2."""
     print(f"{where}: error: {error}", file=sys.stderr)
     sys.exit(2)
 
 
 def run_stage(main: Callable[[], None], name: str) -> None:
-    """Run a stage's main function as a command."""
+    """Run a stage's main function as a command: UserError and OSError end it with one line and code 2, Ctrl-C with 130."""
     try:
         main()
     except UserError as error:
@@ -33,7 +35,7 @@ def run_stage(main: Callable[[], None], name: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Text that helps with a mistyped name: the nearest valid one, else all of them."""
+    """Write a hint for a mistyped name: the nearest valid one, else all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"

@@ -1,4 +1,4 @@
-"""What a number was made with: code, packages, machine."""
+"""Record what a number was made with: code, packages, machine."""
 
 import importlib.metadata
 import platform
@@ -9,11 +9,11 @@ PACKAGES = ("torch", "torchvision", "spikingjelly", "timm", "numpy", "pandas", "
 
 
 def git_state() -> dict:
-    """The commit, and whether tracked files differ from it, results aside, which a campaign writes; None outside a checkout."""
+    """Read the commit, and whether tracked files but results, which campaigns write, differ from it; None outside a checkout."""
 
-    def git(*words):
-        run = subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent)
-        return run.stdout.strip() if run.returncode == 0 else None
+    def git(*arguments):
+        process = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent)
+        return process.stdout.strip() if process.returncode == 0 else None
 
     try:
         status = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
@@ -23,26 +23,28 @@ def git_state() -> dict:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    """Read the versions of Python and of the installed PACKAGES, by name."""
+    version_of = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            version_of[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return version_of
 
 
 def processor() -> str:
-    """The model of this machine's processor."""
-    return told_of_processor("model name") or platform.processor() or platform.machine()
+    """Name the model of this machine's processor."""
+    return read_cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def vendor() -> str:
-    """Who made it, as the processor says: GenuineIntel, AuthenticAMD; empty where it isn't told."""
-    return told_of_processor("vendor_id")
+    """Name the maker of this machine's processor, GenuineIntel or AuthenticAMD; empty where it is unknown."""
+    return read_cpuinfo("vendor_id")
 
 
-def told_of_processor(field: str) -> str:
+def read_cpuinfo(field: str) -> str:
+    """Read a field of the first processor in /proc/cpuinfo; empty where there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

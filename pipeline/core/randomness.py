@@ -1,6 +1,8 @@
-"""Randomness without state: every draw follows from (seed, what for, where), so that a resumed run, a run with another
-number of workers and an uninterrupted one see the same data.
+"""Draw random numbers without state: every draw is a function of its seed, purpose and position.
+
+So a resumed run, a run with another number of workers and an uninterrupted one see the same data.
 """
+# Tested in tests/pipeline/data/test_augmentation.py
 
 import hashlib
 import random
@@ -11,18 +13,19 @@ from pipeline.core.errors import UserError
 
 
 def key_of(*parts: int | str) -> int:
-    """A 64-bit key that depends on every part and on their order."""
+    """Compute a 64-bit key that depends on every part and on their order."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
 
 
 def generator(*parts: int | str) -> np.random.Generator:
+    """Create a PCG64 generator seeded with the key of the parts."""
     return np.random.Generator(np.random.PCG64(key_of(*parts)))
 
 
 def seed_everything(*parts: int | str) -> None:
-    """Set the global generators (python, numpy, torch's of the processor), from which timm and torchvision draw.
+    """Seed the global generators of Python, numpy and torch's CPU, from which timm and torchvision draw.
 
-    torch.manual_seed would seed a GPU's too, where nothing is drawn here: without one, each call keeps a stack trace.
+    torch.manual_seed would seed a GPU's too, from which nothing is drawn here; without a GPU, each call keeps a stack trace.
     """
     import torch
 
@@ -33,10 +36,10 @@ def seed_everything(*parts: int | str) -> None:
 
 
 def share_of_batch(batch: int, number: int, processes: int) -> np.ndarray:
-    """The places in a batch of what process `number` of `processes` gets: int64 [batch / processes].
+    """Choose the indices in a batch that process `number` of `processes` gets: int64 [batch / processes].
 
-    Mixup pairs image i with image batch - 1 - i, so a share is a run of images with their partners. Raises UserError where
-    there are no such shares.
+    Mixup pairs image i with image batch - 1 - i, so a share is consecutive images with their partners. Raises UserError where
+    the batch can't be divided so.
     """
     pairs, rest = divmod(batch, 2 * processes)
     if rest:
@@ -49,5 +52,5 @@ def share_of_batch(batch: int, number: int, processes: int) -> np.ndarray:
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order in which an epoch goes through the images: int64 [count]."""
+    """Draw the order in which an epoch goes through the images: int64 [count]."""
     return generator(seed, "order", epoch).permutation(count)

@@ -1,29 +1,30 @@
-"""A run's record: one JSON object a line, appended while it trains. It comes first; MLflow mirrors it."""
+"""Write and read a run's record: one JSON object a line, appended while it trains. It is the original; MLflow mirrors it."""
 
 import json
 import os
 import time
 from pathlib import Path
 
-from pipeline.core.atomic_files import named, replace
+from pipeline.core.atomic_files import path_in_errors, replace
 from pipeline.core.errors import UserError
 
 
 class Record:
-    """An append-only file of events. Each has `event`, `time` (seconds since 1970) and what belongs to it.
+    """An append-only file of events. Each has `event`, `time` (seconds since 1970) and its own fields.
 
-    `text` is all of it as it was written: what becomes of the file meanwhile changes nothing. Of several processes that keep
-    the same record one `writes` it.
+    `text` is the whole record as it was written, whatever happens to the file meanwhile. Of several processes that keep the
+    same record, the one with `writes` writes the file.
     """
 
     def __init__(self, path: Path, writes: bool = True):
         self.path, self.writes, self.text = path, writes, ""
 
     def append(self, event: str, **content) -> dict:
+        """Add an event with the time, on disk when this returns, and return it."""
         entry = {"event": event, "time": round(time.time(), 3), **content}
         line = json.dumps(entry) + "\n"
         if self.writes:
-            with named(self.path), self.path.open("a") as file:
+            with path_in_errors(self.path), self.path.open("a") as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
@@ -31,22 +32,26 @@ class Record:
         return entry
 
     def restore(self, text: str) -> None:
-        """What a checkpoint holds of the record; what came after it is forgotten: those steps are taken again."""
+        """Set the record back to the text that a checkpoint holds. Later events are dropped: their steps are taken again."""
         self.text = text
         if self.writes:
             replace(self.path, text)
 
     def entries(self) -> list[dict]:
+        """Parse the events, in order."""
         return [json.loads(line) for line in self.text.splitlines()]
 
 
 def read(path: Path) -> list[dict]:
-    """All events of a record. Raises UserError where a line is damaged."""
+    """Read all events of a record. Raises UserError where a line is damaged."""
     return check(path.read_bytes().splitlines(), path)
 
 
 def check(lines: list[bytes] | list[str], path: Path) -> list[dict]:
-    """The events in the lines of a record that is in a file: first the start with its provenance, and each epoch with metrics."""
+    """Parse the lines of a record and check that it starts with its provenance and each epoch has metrics, else raise UserError.
+
+    `path` is named in the error.
+    """
     entries: list[dict] = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -70,7 +75,7 @@ def check(lines: list[bytes] | list[str], path: Path) -> list[dict]:
     return entries
 
 
-def is_provenance(told) -> bool:
-    """It has what pages and MLflow say of how a run was made."""
+def is_provenance(value) -> bool:
+    """Tell whether a value has the provenance that pages and MLflow show, each part of its type."""
     kinds = {"git": dict, "versions": dict, "data": dict, "device": str, "kernels": str, "precision": str, "threads": int}
-    return isinstance(told, dict) and all(isinstance(told.get(key), kind) for key, kind in kinds.items())
+    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())

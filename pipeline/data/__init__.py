@@ -1,1 +1,1 @@
-"""Images, from an archive to a batch."""
+"""Turn data sets into batches of images: download, read, prepare, augment."""

@@ -1,4 +1,5 @@
-"""Read files out of a folder or a .tar.gz archive that nobody vouches for, within bounds, without writing to disk."""
+"""Read files of an untrusted folder or .tar.gz archive, within bounds and without writing to disk."""
+# Tested in tests/faults/test_untrusted_archives.py
 
 import gzip
 import io
@@ -7,12 +8,15 @@ from pathlib import Path, PureWindowsPath
 
 from pipeline.core.errors import UserError
 
-LARGEST = 2**29  # bytes that a .tar.gz of images may unpack to, or a file of it have: the largest set has 186 MB
-MEMBERS = 1000  # that it may hold: each takes time and memory, and the sets have fewer than ten
+LARGEST = 2**29  # bytes of an unpacked .tar.gz of images, or of a file in it, at most: the largest set has 186 MB
+MEMBERS = 1000  # of a .tar.gz, at most: each takes time and memory, and the sets have fewer than ten
 
 
 def content_of(path: Path, largest: int = LARGEST) -> bytes:
-    """A file of a data folder: not a pipe, which can be waited for without end, nor one that is too large."""
+    """Read a file of a data folder. Raises UserError where it is missing, no plain file, or has more than `largest` bytes.
+
+    A pipe could block forever.
+    """
     if not path.is_file():
         raise UserError(f"{path} can't be read: it is missing, or a folder, pipe or device; get the set again")
     with path.open("rb") as file:
@@ -23,36 +27,38 @@ def content_of(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
-    """The content of some files of a .tar.gz archive, without writing anything to disk."""
-    found = {}
+    """Read files of a .tar.gz archive, by name, without writing to disk. Raises UserError where it is damaged or lacks one."""
+    contents = {}
     try:
         with gzip.open(path) as compressed:
             content = io.BytesIO(compressed.read(LARGEST + 1))  # to its end, where the checksum is
         if content.getbuffer().nbytes > LARGEST:
             raise OSError(f"it unpacks to more than {LARGEST} bytes")
-        with tarfile.open(fileobj=content, mode="r:") as archive:  # not packed once more, which had no bound
+        with tarfile.open(fileobj=content, mode="r:") as archive:  # "r:" takes no second compression, which would have no bound
             for count, member in enumerate(archive):
                 if count == MEMBERS:
                     raise OSError(f"it holds more than {MEMBERS} files")
-                refuse(path, member.name, (member.isreg() and not member.issparse()) or member.isdir(), member.name in found)
+                check_member(
+                    path, member.name, (member.isreg() and not member.issparse()) or member.isdir(), member.name in contents
+                )
                 if member.isfile() and member.name in names:
-                    found[member.name] = archive.extractfile(member).read()
+                    contents[member.name] = archive.extractfile(member).read()
     except UserError:
         raise
     except Exception as error:  # a damaged archive can raise anything
         raise UserError(f"{path} can't be read ({error}): it is damaged or truncated, get it again") from error
     for name in names:
-        if name not in found:
+        if name not in contents:
             raise UserError(f"{path} has no {name}: it is not the archive it is named after, or truncated")
-    return found
+    return contents
 
 
-def refuse(archive: Path, name: str, plain: bool, again: bool) -> None:
-    """Raises UserError for a member that no honest archive has: `plain` is a file or folder, `again` a name that was there."""
-    path = PureWindowsPath(name)  # which takes both \ and / for what stands between folders
+def check_member(archive: Path, name: str, is_plain: bool, is_repeated: bool) -> None:
+    """Raise UserError for a member that no honest archive has: outside its folder, repeated, or no plain file or folder."""
+    path = PureWindowsPath(name)  # splits at both \ and /
     if path.anchor or ".." in path.parts:
         raise UserError(f"{archive} holds {name!r}, a path out of its folder: don't use this archive")
-    if not plain:
+    if not is_plain:
         raise UserError(f"{archive} holds {name!r}, a link or device, or a file with holes: don't use this archive")
-    if again:
+    if is_repeated:
         raise UserError(f"{archive} holds {name!r} twice: don't use this archive")

@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 (Krizhevsky 2009) share: the python version of the archive, its batch files and counts."""
+"""Read CIFAR-10 and CIFAR-100 (Krizhevsky 2009) from the python version of their archives, and check files and counts."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
 
 @dataclass(frozen=True)
 class Cifar:
-    """One of the two sets. A data folder holds it as the official archive or as the folder unpacked from it."""
+    """CIFAR-10 or CIFAR-100. A data folder holds it as the official archive or as the folder unpacked from it."""
 
     title: str
     class_count: int
@@ -25,23 +25,23 @@ class Cifar:
     archive: str
     archive_sha256: str
     folder: str
-    md5: dict[str, dict[str, str]]  # of each batch file, by its split (train, test) and name; torchvision's
+    md5: dict[str, dict[str, str]]  # of each batch file, by split (train, test) and name; from torchvision
     label_key: str
     per_class: dict[str, int]  # images of each class, by split
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Training images besides those held out, and test images."""
+        """Count the training images besides those held out, and the test images."""
         train, test = (self.per_class[split] * self.class_count for split in ("train", "test"))
         return train - HELD_OUT, test
 
     @property
     def batches(self) -> dict[str, str]:
-        """The md5 of every batch file by its name."""
+        """Map the name of every batch file to its md5."""
         return {name: md5 for files in self.md5.values() for name, md5 in files.items()}
 
     def source(self, folder: Path | None) -> Source:
-        """What a folder holds, recognised by content: the official images are official wherever they lie."""
+        """Identify the images in a folder by content, official ones wherever they lie; None is the official archive."""
         if folder is None:
             return Source(self.archive_sha256, self.title, official=True)
         place = self.locate(folder)
@@ -50,7 +50,7 @@ class Cifar:
         return self.source(None) if fingerprint == self.archive_sha256 else unofficial(self.title, fingerprint)
 
     def fingerprint(self, place: Path) -> str:
-        """The sha256 of the archive, of the official one where a folder holds its files, else of the files' digests."""
+        """Compute an archive's sha256 or, for a folder, its files'; official files have that of the official archive."""
         if place.is_file():
             return sha256(place)
         contents = [content_of(place / name) for name in self.batches]
@@ -59,7 +59,7 @@ class Cifar:
         return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
 
     def locate(self, folder: Path) -> Path:
-        """The archive in a folder, or the folder unpacked from it."""
+        """Find the folder unpacked from the archive, or else the archive. Raises UserError where there is neither."""
         if not folder.is_dir():
             raise UserError(
                 f"data folder {folder} does not exist: name one that holds {self.archive} or {self.folder}/, "
@@ -75,7 +75,7 @@ class Cifar:
         )
 
     def read(self, folder: Path | None, train: int | None, test: int | None) -> Raw:
-        """All images; how many of them are used is the prepared format's matter."""
+        """Read all images, downloaded where folder is None; `train` and `test` are ignored, since `prepare` applies them."""
         place = self.locate(folder) if folder else download(self.address, self.archive_sha256)
         if place.is_file():
             members = archive_members(place, [f"{self.folder}/{name}" for name in self.batches])
@@ -85,22 +85,22 @@ class Cifar:
         return Raw(*self.decode(contents, "train", place), *self.decode(contents, "test", place))
 
     def decode(self, contents: dict[str, bytes], split: str, place: Path) -> tuple[np.ndarray, np.ndarray]:
-        """A split's images [N, 32, 32, 3] and labels [N] out of its batch files, with all counts checked."""
-        each = self.per_class[split]
-        count = each * self.class_count // len(self.md5[split])
+        """Decode a split's images uint8 [N, 32, 32, 3] and labels int64 [N] from its batch files, and check all counts."""
+        per_class = self.per_class[split]
+        count = per_class * self.class_count // len(self.md5[split])
         parts = [self.batch(contents[name], count, f"{place} ({name})") for name in self.md5[split]]
         rows, labels = (np.concatenate(arrays) for arrays in zip(*parts))
-        if not np.array_equal(np.sort(labels), np.repeat(np.arange(self.class_count), each)):
+        if not np.array_equal(np.sort(labels), np.repeat(np.arange(self.class_count), per_class)):
             raise UserError(
-                f"{place} ({split}) does not hold {each} images of each of {self.class_count} classes: not {self.title}"
+                f"{place} ({split}) does not hold {per_class} images of each of {self.class_count} classes: not {self.title}"
             )
         return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
 
     def batch(self, content: bytes, count: int, where: str) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of a batch file, uint8 [count, 3072], channel-major, and its labels [count]."""
+        """Decode a batch file to rows uint8 [count, 3072], channel-major, and labels int64 [count], and check both."""
         batch = unpickle(content, where)
         rows, labels = batch.get("data"), batch.get(self.label_key, [])
-        if not isinstance(rows, np.ndarray) or not whole_numbers(labels):
+        if not isinstance(rows, np.ndarray) or not are_whole_numbers(labels):
             raise UserError(f"{where} holds no array of images, or labels that are no whole numbers: not {self.title}")
         if rows.shape != (count, 3072) or rows.dtype != np.uint8 or len(labels) != count:
             kind = self.label_key.replace("_", " ")
@@ -110,14 +110,15 @@ class Cifar:
         return rows, np.asarray(labels, dtype=np.int64)
 
 
-def whole_numbers(labels: object) -> bool:
-    """A list or an array with one axis of integers that are no larger than numpy's."""
+def are_whole_numbers(labels: object) -> bool:
+    """Tell whether labels are a list, or an array with one axis, of integers that fit int64."""
     if isinstance(labels, np.ndarray):
         return labels.ndim == 1 and labels.dtype.kind in "iu"
     return isinstance(labels, list) and all(type(label) is int and abs(label) < 2**63 for label in labels)
 
 
 def unpickle(content: bytes, where: str) -> dict:
+    """Unpickle the dictionary of a batch file safely. Raises UserError where it is damaged or something else."""
     try:
         value = untrusted_pickles.load(content)
     except Exception as error:  # a damaged pickle can raise anything

@@ -9,7 +9,7 @@ ATTEMPTS = 4  # of a download
 
 
 def download(address: str, sha: str) -> Path:
-    """The file behind an official address, checked, kept under data/downloads. Raises UserError where it can't be had."""
+    """Download a file, check its sha256 and keep it under data/downloads. Raises UserError where that fails."""
     import pooch
 
     if not address.startswith("https://"):

@@ -1,4 +1,4 @@
-"""Remember what was computed from files for as long as their names, sizes and times stay the same."""
+"""Cache results computed from files for as long as the files' names, sizes and times stay the same."""
 
 import hashlib
 import json
@@ -13,27 +13,27 @@ FINGERPRINTS = Path("data/fingerprints")
 
 
 def remembered(paths: list[Path], compute: Callable[[], object]):
-    """What `compute` finds out about files and folders, which JSON must be able to hold.
+    """Return the result of `compute` about files and folders, from the cache where it has it. JSON must be able to hold it.
 
-    It is kept under data/fingerprints for as long as the names, sizes and times of all files stay the same. A first
-    line with its own digest tells what is damaged, and that is computed again.
+    It is kept under data/fingerprints for as long as the names, sizes and times of all files stay the same. The first line of a
+    cache file is the sha256 of the rest; a damaged one is computed again.
     """
-    listing = sorted((name, stat.st_size, stat.st_mtime_ns) for path in paths for name, stat in listed(path.resolve()))
-    kept = FINGERPRINTS / hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+    listing = sorted((name, stat.st_size, stat.st_mtime_ns) for path in paths for name, stat in files_below(path.resolve()))
+    cache_file = FINGERPRINTS / hashlib.sha256(json.dumps(listing).encode()).hexdigest()
     try:
-        digest, _, text = kept.read_bytes().partition(b"\n")
+        digest, _, text = cache_file.read_bytes().partition(b"\n")
         if digest.decode("latin1") == hashlib.sha256(text).hexdigest():
             return json.loads(text)
     except FileNotFoundError:
         pass
-    found = compute()
-    text = json.dumps(found)
-    replace(kept, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
-    return found
+    result = compute()
+    text = json.dumps(result)
+    replace(cache_file, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+    return result
 
 
-def listed(path: Path) -> list[tuple[str, os.stat_result]]:
-    """All files at or below a path, by their full names."""
+def files_below(path: Path) -> list[tuple[str, os.stat_result]]:
+    """List all files at or below a path: full name and stat. Raises UserError where one can't be read."""
     try:
         return list(walk(str(path), set())) if path.is_dir() else [(str(path), path.stat())]
     except OSError as error:
@@ -41,11 +41,11 @@ def listed(path: Path) -> list[tuple[str, os.stat_result]]:
 
 
 def walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, os.stat_result]]:
-    """Links are followed, but to no folder twice: they could lead round in circles."""
-    place = os.stat(folder)
-    if (place.st_dev, place.st_ino) in seen:
+    """Yield the files below a folder, following links. Raises OSError where they lead to a folder twice: they may be circular."""
+    folder_stat = os.stat(folder)
+    if (folder_stat.st_dev, folder_stat.st_ino) in seen:
         raise OSError(f"links lead to {folder!r} twice")
-    seen.add((place.st_dev, place.st_ino))
+    seen.add((folder_stat.st_dev, folder_stat.st_ino))
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():

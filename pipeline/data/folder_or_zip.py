@@ -1,4 +1,5 @@
-"""Files by their relative names, the same out of a folder and out of a zip archive, of which nothing is written to disk."""
+"""Read files by their relative names, the same from a folder and from an untrusted zip archive, without unpacking it to disk."""
+# Tested in tests/faults/test_untrusted_archives.py
 
 import io
 import stat
@@ -9,21 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.data.archives import content_of, refuse
-from pipeline.data.fingerprints import listed
+from pipeline.data.archives import check_member, content_of
+from pipeline.data.fingerprints import files_below
 
-LARGEST = 2**20  # bytes of a file that is read; a damaged or hostile archive may claim any number
-AT_ONCE = 2**25  # bytes of an archive: the list of TinyImageNet's members has half of that
-UNPACKED = 2**30  # bytes of all files of an archive together: TinyImageNet has 250 MB
+LARGEST = 2**20  # bytes of a file, at most; a damaged or hostile archive may claim any number
+AT_ONCE = 2**25  # bytes of an archive read in one call, at most: the list of TinyImageNet's members has half of that
+UNPACKED = 2**30  # bytes of all files of an archive together, at most: TinyImageNet has 250 MB
 
 
 @dataclass(frozen=True)
 class Tree:
+    """The files below a folder or in an archive at `place`."""
+
     place: Path
     names: list[str]  # sorted, with / between folders
     content: Callable[[str], bytes]
 
     def read(self, name: str) -> bytes:
+        """Read a file by its relative name. Raises UserError where it is missing or damaged."""
         try:
             return self.content(name)
         except UserError:
@@ -33,47 +37,52 @@ class Tree:
 
 
 @contextmanager
-def opened(place: Path, folder: str) -> Iterator[Tree]:
-    """The files below a folder, or below the folder of that name in an archive."""
+def open_tree(place: Path, folder: str) -> Iterator[Tree]:
+    """Open the folder `place`, or the folder named `folder` in the zip archive `place`. Raises UserError for a bad archive."""
     if place.is_dir():
-        names = sorted(name[len(str(place)) + 1 :] for name, _ in listed(place))
+        names = sorted(name[len(str(place)) + 1 :] for name, _ in files_below(place))
         yield Tree(place, names, lambda name: content_of(place / name, LARGEST))
         return
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(Bounded(io.FileIO(place)))
+            file = stack.enter_context(BoundedReader(io.FileIO(place)))
             archive = stack.enter_context(zipfile.ZipFile(file))
         except Exception as error:  # a damaged archive can raise anything
             raise UserError(f"{place} can't be read ({error}): it is damaged or truncated, get it again") from error
-        found = members(archive, place, f"{folder}/")
-        yield Tree(place, sorted(found), lambda name: member(archive, found[name], place))
+        members = list_members(archive, place, f"{folder}/")
+        yield Tree(place, sorted(members), lambda name: read_member(archive, members[name], place))
 
 
-class Bounded(io.BufferedReader):
-    """A file of which no large part is read at once: an archive's list of members, each of which takes ten times its bytes."""
+class BoundedReader(io.BufferedReader):
+    """A file that refuses large reads: an archive's list of members takes ten times its bytes in memory."""
 
     def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes. Raises OSError for more than AT_ONCE."""
         if size > AT_ONCE:
             raise OSError(f"it lists more members than have place in {AT_ONCE} bytes")
         return super().read(size)
 
 
-def members(archive: zipfile.ZipFile, place: Path, prefix: str) -> dict[str, zipfile.ZipInfo]:
-    """An archive's files below a prefix. Raises UserError for members that no honest archive has."""
-    found, unpacked = {}, 0
+def list_members(archive: zipfile.ZipFile, place: Path, prefix: str) -> dict[str, zipfile.ZipInfo]:
+    """List an archive's files below a prefix, by relative name. Raises UserError for members that no honest archive has."""
+    members, unpacked = {}, 0
     for info in archive.infolist():
         kind, name = stat.S_IFMT(info.external_attr >> 16), info.filename.removeprefix(prefix)
-        refuse(place, info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR), info.filename.startswith(prefix) and name in found)
+        is_repeated = info.filename.startswith(prefix) and name in members
+        check_member(place, info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR), is_repeated)
         if info.filename.startswith(prefix) and not info.is_dir():
-            found[name] = info
+            members[name] = info
             unpacked += min(info.file_size, LARGEST)
     if unpacked > UNPACKED:
         raise UserError(f"{place} claims {unpacked} bytes in all, more than {UNPACKED}: don't use this archive")
-    return found
+    return members
 
 
-def member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: Path) -> bytes:
-    """A member's content, no more of it than it claims: only deflate can be unpacked with a bound."""
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: Path) -> bytes:
+    """Read a member, no more of it than the size it claims. Raises UserError where it is too large or not packed with deflate.
+
+    Only deflate can be unpacked with a bound.
+    """
     if info.file_size > LARGEST:
         raise UserError(f"{place}: {info.filename} claims {info.file_size} bytes, more than {LARGEST}: don't use this archive")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -1,4 +1,5 @@
-"""Identify a data set as the declaration uses it: its id is its folder's name."""
+"""Identify a data set as the declaration uses it, by an id that is also the name of its folder."""
+# Tested in tests/pipeline/campaign/test_identity.py
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ PREPARED = Path("data/prepared")
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as the declaration uses it: where it comes from and how much of it."""
+    """A data set as the declaration uses it: its source and how many images."""
 
     name: str
-    fingerprint: str  # of the source: two sources with the same one hold the same images
+    fingerprint: str  # of the source: sources with the same fingerprint hold the same images
     origin: str  # in words, for tables
     official: bool
     train: int | None
@@ -21,8 +22,10 @@ class Data:
 
     @property
     def id(self) -> str:
+        """Derive the id from name, fingerprint and numbers of images."""
         return f"{self.name}-{digest([self.fingerprint, self.train, self.test])}"
 
     @property
     def folder(self) -> Path:
+        """Name the folder of the prepared data set."""
         return PREPARED / self.id

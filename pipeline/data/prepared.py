@@ -1,7 +1,7 @@
-"""The one format of every data set: uint8 arrays, memory-mapped, with digest and origin of the source beside them.
+"""Write and read the prepared format of all data sets: memory-mapped arrays beside the fingerprint and origin of their source.
 
-A folder data/prepared/<id>/ holds, for each of the splits train, heldout and test, <split>_images.npy [N, H, W, 3] and
-<split>_labels.npy [N], <split>_masks.npy [N, H, W] where the set has object masks, and meta.json, written last.
+A folder data/prepared/<id>/ holds, for each of the splits train, heldout and test, <split>_images.npy uint8 [N, H, W, 3] and
+<split>_labels.npy int64 [N], <split>_masks.npy bool [N, H, W] where the set has object masks, and meta.json, written last.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.atomic_files import beside, read_json
+from pipeline.core.atomic_files import partial_path, read_json
 from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
@@ -22,6 +22,8 @@ from pipeline.data.sources import HELD_OUT, Raw
 
 @dataclass(frozen=True)
 class Split:
+    """The arrays of a split."""
+
     images: np.ndarray  # uint8 [N, H, W, 3]
     labels: np.ndarray  # int64 [N]
     masks: np.ndarray | None  # bool [N, H, W]
@@ -31,7 +33,7 @@ class Split:
 
 
 class Prepared:
-    """An opened data set: `meta`, and `split(name)` memory-mapped."""
+    """An opened prepared data set: its `meta`, and its splits, memory-mapped."""
 
     def __init__(self, folder: Path):
         if not (folder / "meta.json").exists():
@@ -40,13 +42,15 @@ class Prepared:
         self.folder, self.opened = folder, {}
 
     def split(self, name: str) -> Split:
-        """A split, whose files agreed with their checksums when it was first asked for. Raises UserError where one does not."""
+        """Open a split, once; its checksums are checked the first time. Raises UserError where a file is damaged or missing."""
         if name not in self.opened:
             self.opened[name] = self.open(name)
         return self.opened[name]
 
     def open(self, name: str) -> Split:
-        def part_of(part):
+        """Check a split's files against their checksums and map them into memory."""
+
+        def load(part):
             path = self.folder / f"{name}_{part}.npy"
             if not path.exists():
                 return None
@@ -56,38 +60,38 @@ class Prepared:
                 )
             return np.load(path, mmap_mode="r")
 
-        images, labels = part_of("images"), part_of("labels")
+        images, labels = load("images"), load("labels")
         if images is None or labels is None or len(images) != self.meta["counts"][name]:
             raise UserError(f"{self.folder} is incomplete: delete it, and it is prepared again")
-        return Split(images, labels, part_of("masks"))
+        return Split(images, labels, load("masks"))
 
 
 def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
-    """Choose the splits and write them; complete or absent, since meta.json comes last."""
-    kept, heldout = hold_out(raw.train_labels, classes)
-    kept = limited(kept, data.train, f"{title}: datasets.{data.name}.train")
-    test = limited(np.arange(len(raw.test_labels)), data.test, f"{title}: datasets.{data.name}.test")
+    """Choose the splits and write them to data.folder, complete or absent; return the folder."""
+    train, heldout = hold_out(raw.train_labels, classes)
+    train = limit(train, data.train, f"{title}: datasets.{data.name}.train")
+    test = limit(np.arange(len(raw.test_labels)), data.test, f"{title}: datasets.{data.name}.test")
     mean, std = channel_statistics(raw.train_images)
     if min(std) == 0:
         raise UserError(f"a colour of all {title} training images is the same everywhere: that is no data set, get it again")
-    splits = {"train": (raw.train_images, raw.train_labels, raw.train_masks, kept)}
+    splits = {"train": (raw.train_images, raw.train_labels, raw.train_masks, train)}
     splits["heldout"] = (raw.train_images, raw.train_labels, raw.train_masks, heldout)
     splits["test"] = (raw.test_images, raw.test_labels, raw.test_masks, test)
     data.folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = beside(data.folder)
+    partial = partial_path(data.folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     digests: dict[str, str] = {}
     try:
-        for name, (images, labels, masks, chosen) in splits.items():
+        for name, (images, labels, masks, indices) in splits.items():
             for part, array in (("images", images), ("labels", labels), ("masks", masks)):
                 if array is not None:
                     path = partial / f"{name}_{part}.npy"
-                    np.save(path, array[chosen])
+                    np.save(path, array[indices])
                     digests[path.name] = sha256(path)
         meta = {"id": data.id, "name": data.name, "title": title, "origin": data.origin, "official": data.official}
         meta |= {"source": data.fingerprint, "classes": classes, "mean": mean, "std": std}
-        meta |= {"sha256": digests, "counts": {name: len(chosen) for name, (*_, chosen) in splits.items()}}
+        meta |= {"sha256": digests, "counts": {name: len(indices) for name, (*_, indices) in splits.items()}}
         (partial / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
         shutil.rmtree(data.folder, ignore_errors=True)
         os.rename(partial, data.folder)
@@ -97,7 +101,10 @@ def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
 
 
 def hold_out(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices kept for training, in a mixed order, and the 1,000 held out, the same number of each class."""
+    """Split indices into those kept for training, shuffled, and the 1,000 held out, sorted, the same number of each class.
+
+    Raises UserError where there are too few images.
+    """
     order = generator("hold out", len(labels)).permutation(len(labels))
     heldout = np.concatenate([order[labels[order] == c][: HELD_OUT // classes] for c in range(classes)])
     if len(heldout) != HELD_OUT:
@@ -107,14 +114,15 @@ def hold_out(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return order[~np.isin(order, heldout)], np.sort(heldout)
 
 
-def limited(indices: np.ndarray, count: int | None, key: str) -> np.ndarray:
+def limit(indices: np.ndarray, count: int | None, key: str) -> np.ndarray:
+    """Take the first `count` indices, all where it is None, and sort them. Raises UserError where there are fewer."""
     if count is not None and count > len(indices):
         raise UserError(f"{key} asks for {count} images, there are {len(indices)}: ask for fewer, or say nothing for all")
     return np.sort(indices[:count])
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel over all training images, in [0, 1], to four digits as they are published."""
+    """Compute mean and standard deviation per channel over all images, in [0, 1], to four places as published ones are."""
     sums, squares, pixels = np.zeros(3), np.zeros(3), images[..., 0].size
     for start in range(0, len(images), 1000):
         chunk = images[start : start + 1000].astype(np.float64) / 255
@@ -125,6 +133,6 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def prepare_from_source(dataset, data: Data, folder: Path | None) -> Path:
-    """Read a data set, by its module, from a folder or its official address, and `prepare` it."""
+    """Read a data set with its module, from a folder or its official address, and `prepare` it; return its folder."""
     raw = dataset.read(folder, data.train, data.test)
     return prepare(raw, data, title=dataset.TITLE, classes=dataset.CLASS_COUNT)

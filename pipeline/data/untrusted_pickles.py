@@ -1,8 +1,9 @@
-"""Numbers out of an untrusted pickle: arrays are put together here, so that nothing is called that the pickle names.
+"""Load arrays of numbers from an untrusted pickle without calling any function that the pickle names.
 
-Not even numpy's own: a made-up dtype lets it take bytes for addresses. Older pickles of arrays are read as well as
-today's, up to protocol 4.
+Arrays are built here, not by numpy's own functions: with a forged dtype, those take bytes for addresses. Pickles of arrays by
+older and newer versions of numpy can be read, up to protocol 4.
 """
+# Tested in tests/faults/test_untrusted_batches.py
 
 import io
 import pickle
@@ -11,11 +12,11 @@ import re
 
 import numpy as np
 
-OPERATIONS = 2**20  # of a pickle; the largest batch file has a quarter of that, and each can take some 100 bytes
+OPERATIONS = 2**20  # of a pickle, at most; the largest batch file has a quarter of that, and each can take some 100 bytes
 
 
 class Kind:
-    """In the place of numpy.dtype: plain numbers."""
+    """A stand-in for numpy.dtype that takes plain numbers only."""
 
     def __init__(self, name: str, *_):
         if not isinstance(name, str) or not re.fullmatch(r"[iuf]\d", name):
@@ -28,7 +29,7 @@ class Kind:
 
 
 class Array:
-    """In the place of numpy.ndarray and of the function that makes one; `value` is the array."""
+    """A stand-in for numpy.ndarray and for the function that creates one; `value` is the array."""
 
     def __init__(self, *_):
         self.value = None
@@ -40,29 +41,32 @@ class Array:
 
 
 def encoded(text: str, encoding: str) -> bytes:
-    """In the place of _codecs.encode, by which newer versions of Python write bytes for older ones."""
+    """Encode text in latin1: a stand-in for _codecs.encode, with which Python 3 pickles bytes for protocols below 3."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it calls _codecs.encode for {encoding!r}")
     return text.encode("latin1")
 
 
 class Unpickler(pickle.Unpickler):
+    """An unpickler that knows the stand-ins alone."""
+
     KNOWN = {("numpy", "ndarray"): Array, ("numpy", "dtype"): Kind, ("_codecs", "encode"): encoded}
     KNOWN |= {(f"numpy.{core}.multiarray", "_reconstruct"): Array for core in ("core", "_core")}
 
     def find_class(self, module: str, name: str):
+        """Find the stand-in for a name in a pickle. Raises UnpicklingError where there is none."""
         if (module, name) not in self.KNOWN:
             raise pickle.UnpicklingError(f"it calls {module}.{name}")
         return self.KNOWN[module, name]
 
 
 def load(content: bytes) -> object:
-    """What a pickle holds, arrays in a dictionary as numpy's. A damaged or hostile one can raise anything."""
+    """Load a pickle; arrays in a dictionary become numpy's. A damaged or hostile pickle can raise anything."""
     for count, (operation, value, _) in enumerate(pickletools.genops(content)):
-        place = value if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") else 0
-        if max(count, place) > OPERATIONS:
+        memo_index = value if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") else 0
+        if max(count, memo_index) > OPERATIONS:
             raise pickle.UnpicklingError(f"it has more than {OPERATIONS} parts")
-    found = Unpickler(io.BytesIO(content), encoding="latin1").load()
-    if not isinstance(found, dict):
-        return found
-    return {key: value.value if isinstance(value, Array) else value for key, value in found.items()}
+    loaded = Unpickler(io.BytesIO(content), encoding="latin1").load()
+    if not isinstance(loaded, dict):
+        return loaded
+    return {key: value.value if isinstance(value, Array) else value for key, value in loaded.items()}

@@ -1,1 +1,1 @@
-"""One network, one pass over images: what it gets right and what it costs."""
+"""Measure a network in one pass over images: what it gets right and what it costs."""

@@ -1,4 +1,5 @@
 """Build networks as the declaration asks for them, and load their final weights."""
+# Tested in tests/pipeline/training/test_trainer.py
 
 import torch
 
@@ -11,7 +12,7 @@ from pipeline.evaluation.weights import load_weights
 
 
 def backbone_for(catalogue: Catalogue, run: Run, timesteps: int | None = None) -> torch.nn.Module:
-    """Build the run's backbone, its weights drawn from the seed: equal for all methods of that seed."""
+    """Build the run's backbone with weights drawn from the run's seed; they are the same for all methods of that seed."""
     dataset = catalogue.datasets[run.data.name]
     seed_everything(run.seed, "weights")
     settings = run.network | ({"timesteps": timesteps} if timesteps else {})
@@ -20,12 +21,12 @@ def backbone_for(catalogue: Catalogue, run: Run, timesteps: int | None = None) -
 
 
 def load_trained(campaign: Campaign, run: Run, backbone: torch.nn.Module) -> None:
-    """Load the final weights of a run. Raises UserError where there are none, or others than it ended with."""
+    """Load the final weights of a run. Raises UserError where there are none, or where they are not those the run ended with."""
     path, done = campaign.weights_file(run), campaign.run_folder(run) / "done.json"
     digest = read_json(done, "weights_sha256")["weights_sha256"] if path.exists() and done.exists() else None
     load_weights(path, backbone, run.id, digest)
 
 
 def network_for(catalogue: Catalogue, name: str, options: dict, backbone: torch.nn.Module) -> torch.nn.Module:
-    """Build the backbone as a method runs it."""
+    """Build the network in which a method, with these options, runs the backbone."""
     return catalogue.methods[name].build(backbone, catalogue.method_options(name, options))

@@ -9,25 +9,25 @@ import torch
 
 from pipeline.core.provenance import processor, vendor
 
-MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # in which products are computed, where weights are float32
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of glibc's malloc.h
+MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # precisions with float32 weights: the type of their products
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt, as glibc's malloc.h names them
 
 
 @dataclass(frozen=True)
 class ComputeDevice:
-    """What a process computes on, and in which precision: bf16, fp16, float32 or float64."""
+    """The device of a process and the precision it computes in: bf16, fp16, float32 or float64."""
 
     device: torch.device
     precision: str
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and images."""
+        """Return the type of weights and images."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
     @property
     def is_mixed(self) -> bool:
-        """Whether products are computed in fewer bits than weights have."""
+        """Tell whether products are computed in fewer bits than weights have."""
         return self.precision in MIXED
 
     def autocast(self) -> AbstractContextManager:
@@ -40,15 +40,16 @@ class ComputeDevice:
 
     @property
     def name(self) -> str:
-        """The model of the GPU, or of the processor."""
+        """Return the model of the GPU, or of the processor."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else processor()
 
 
 def resolve_precision(declared: str) -> str:
-    """`auto` is bf16 where the device multiplies faster in it than in float32, else fp16 with a scaler on a GPU, else float32.
+    """Resolve `auto`: bf16 where the device multiplies faster in it than in float32, else fp16 (with a scaler) on a GPU, else
+    float32. Other precisions stay as declared.
 
-    Processors do with AMX, and AMD's with AVX512_BF16. Intel's without AMX have that flag too, and are slower in it
-    (tests/pipeline/evaluation/test_device.py measures both).
+    bf16 is faster on processors with AMX, and on AMD's with AVX512_BF16. Intel's without AMX have that flag too, and are slower
+    in bf16 (tests/pipeline/evaluation/test_device.py measures both).
     """
     if declared != "auto":
         return declared
@@ -71,7 +72,7 @@ def open_device(declared_precision: str, threads: int) -> ComputeDevice:
 
 
 def be_deterministic() -> None:
-    """The same bits from the same steps on a GPU, wherever PyTorch has a way to them; where it has none it warns.
+    """Make PyTorch compute the same bits from the same steps on a GPU; it warns of operations for which it can't.
 
     https://docs.pytorch.org/docs/stable/notes/randomness.html
     """
@@ -81,10 +82,10 @@ def be_deterministic() -> None:
 
 
 def keep_memory() -> None:
-    """Let freed memory stay with the process, where the C library is glibc.
+    """Keep freed memory in the process, where the C library is glibc.
 
-    By default each large tensor is mapped from the system and given back, and its pages are cleared at every step: in a
-    training on a processor that costs more than its neurons do (`make bench` shows it).
+    By default each large tensor is mapped from the system and given back, and its pages are cleared at every step: when a
+    network trains on a processor, that costs more than its neurons do (`make bench` shows it).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -1,24 +1,24 @@
-"""Energy per image of any network of the suite, over a whole split: multiply-accumulates (MAC) and accumulates (AC), counted
-where they happen, in one pass. 4.6 pJ and 0.9 pJ each: 45 nm, Horowitz 2014, ISSCC.
+"""Measure energy per image of any network of the suite, over a whole split: count its multiply-accumulates (MAC) and
+accumulates (AC) where they happen, in one pass. 4.6 pJ and 0.9 pJ each: 45 nm, Horowitz 2014, ISSCC.
 
 Dimensions: T timesteps, N images, B batch, K tokens, D channels of a token, H heads.
 
 The first convolution and the head are MACs. Every other layer costs 0.9 pJ x rate x operations, where rate is the share of
-its inputs that are not zero: an input that is sends nothing. Only tokens that are live count: merged and halted ones cost
-nothing. Operations: of a linear layer inputs x outputs; of a 3x3 convolution 9 x Cin x Cout x height x width, where padding
+its inputs that are not zero: zero inputs cost nothing. Only live tokens count: merged and halted ones cost nothing.
+Operations: of a linear layer inputs x outputs; of a 3x3 convolution 9 x Cin x Cout x height x width, where padding
 counts as operations; of attention K D D/H for k^T v, at the rate of k, and K D D/H for q (k^T v), at the rate of q. A network
 without spikes (ViT) is all MACs: there q k^T and its product with v are K K D operations each.
 
-The literature charges layers differently whose inputs are counts of spikes rather than spikes, hence CONVENTIONS:
+The literature differs in what it charges for layers whose inputs are counts of spikes rather than spikes, hence CONVENTIONS:
 
 nonzero: as above, whatever the inputs. A count is one accumulate.
 count: the mean input stands for the rate, so an input of 3 is three accumulates. Tokens merged by sums then save nothing in
     the layers that read them.
 mac: those layers (q, k, v and the hidden layer of Spikformer's MLP) are charged a MAC for every operation, zero inputs
-    included: what SpikingJelly 2.0's `op_counter.MACCounter` counts for inputs that are not all 0 or 1. It looks at numbers,
-    and calls them spikes where no count happens to pass 1; here the layer decides. All else as in `nonzero`.
+    included, as SpikingJelly 2.0's `op_counter.MACCounter` counts for inputs that are not all 0 or 1. It looks at the
+    numbers, and takes counts for spikes where none of them exceeds 1; here the layer decides. All else as in `nonzero`.
 
-Matching is what merging itself costs, in each block that merges: (A x B + A + B) x D MACs, products and squared norms, in every
+Matching is the cost of merging itself, in each block that merges: (A x B + A + B) x D MACs, products and squared norms, in every
 convention: both factors are counts, or real numbers. As Algorithm 1 has it, A are the live even tokens at t = 1 and the live
 sources, found there, from then on; B are the live odd ones. With `partner` fixed nothing is compared after t = 1.
 
@@ -48,8 +48,11 @@ MAC_PJ, AC_PJ = 4.6, 0.9  # pJ per operation, 32 bits, 45 nm: Horowitz 2014, ISS
 
 @dataclass(frozen=True)
 class Energy:
-    """layers: one row per layer, in network order, every list of each timestep alone. `operations`, `live_tokens` (for a
-    convolution: positions) and `pJ`, by convention, are means per image; `rate` and `count` are means over all live inputs.
+    """Energy of one pass over a split, by layer and by image.
+
+    layers: one row per layer, in network order; its lists have a value for each timestep alone. `operations`, `live_tokens`
+    (for a convolution: positions) and `pJ`, by convention, are means per image; `rate` and `count` are means over all live
+    inputs.
     images: float32 [conventions, modules, T, N], pJ of each image in each timestep alone.
     """
 
@@ -69,7 +72,7 @@ def measure_energy(
     """Run a network in evaluation mode over batches of images and labels, as `pipeline.evaluation.measure.measure` does.
 
     AT-SNN runs masked, not packed: what is not live is 0 there and counts for nothing. Raises ValueError for a network with
-    layers that are not known here.
+    layers that no energy tap names.
     """
     account, was_training = Account(taps_of(network)), network.training
     network.eval()
@@ -85,44 +88,43 @@ def measure_energy(
 
 
 def summary(energy: Energy) -> dict:
-    """uJ per image after each timestep, [T] cumulated: by convention, and of the `modules` in `nonzero`."""
+    """Sum up uJ per image after each timestep, [T] cumulated: by convention, and of the `modules` in `nonzero`."""
     mean = energy.images.mean(axis=-1, dtype=np.float64) / PJ_PER_UJ
-    told = {name: values.tolist() for name, values in zip(CONVENTIONS, mean.sum(axis=1).cumsum(axis=1))}
-    return told | {"modules": dict(zip(MODULES, mean[0].cumsum(axis=1).tolist()))}
+    by_convention = {name: values.tolist() for name, values in zip(CONVENTIONS, mean.sum(axis=1).cumsum(axis=1))}
+    return by_convention | {"modules": dict(zip(MODULES, mean[0].cumsum(axis=1).tolist()))}
 
 
 def at_stop(energy: Energy, stop: np.ndarray) -> dict[str, float]:
-    """uJ per image, by convention, where image i stops after timestep stop[i], counted from 1: stop [N]."""
+    """Average uJ per image, by convention, where image i stops after timestep stop[i], counted from 1: stop [N]."""
     executed = np.arange(1, energy.images.shape[2] + 1)[:, None] <= stop
-    spent = energy.images.sum(axis=1, dtype=np.float64) * executed
-    return dict(zip(CONVENTIONS, (spent.sum(axis=1).mean(axis=1) / PJ_PER_UJ).tolist()))
+    executed_energy = energy.images.sum(axis=1, dtype=np.float64) * executed
+    return dict(zip(CONVENTIONS, (executed_energy.sum(axis=1).mean(axis=1) / PJ_PER_UJ).tolist()))
 
 
-def picojoule(inputs: str, told: Drive) -> np.ndarray:
-    """float64 [conventions, T, B]."""
-    dense = MAC_PJ * told.operations
-    if inputs == NUMBERS:
+def picojoule(input_kind: str, drive: Drive) -> np.ndarray:
+    """Compute a layer's energy in pJ by convention from its kind of inputs and its drive: float64 [conventions, T, B]."""
+    dense = MAC_PJ * drive.operations
+    if input_kind == NUMBERS:
         return np.stack([dense] * len(CONVENTIONS))
-    fan_out = np.divide(told.operations, told.inputs, out=np.zeros_like(dense), where=told.inputs > 0)
-    nonzero, count = AC_PJ * told.nonzero * fan_out, AC_PJ * told.total * fan_out
-    return np.stack([nonzero, count, dense if inputs == COUNTS else nonzero])
+    fan_out = np.divide(drive.operations, drive.inputs, out=np.zeros_like(dense), where=drive.inputs > 0)
+    nonzero, count = AC_PJ * drive.nonzero * fan_out, AC_PJ * drive.total * fan_out
+    return np.stack([nonzero, count, dense if input_kind == COUNTS else nonzero])
 
 
 @dataclass
 class Account:
-    """Adds up what taps read, batch by batch."""
+    """The sums over images of what the taps read, batch by batch."""
 
     taps: list[EnergyTap]
-    heard: dict[EnergyTap, Drive] = field(default_factory=dict)  # of the batch that is running
-    live: dict[nn.Module, Tensor | None] = field(default_factory=dict)  # what blocks were last called with
-    sums: dict[EnergyTap, list[np.ndarray]] = field(
-        default_factory=dict
-    )  # over images: the parts of Drive [T], pJ [conventions, T]
-    images: list[np.ndarray] = field(default_factory=list)
+    heard: dict[EnergyTap, Drive] = field(default_factory=dict)  # drives read so far in the current batch
+    live: dict[nn.Module, Tensor | None] = field(default_factory=dict)  # the `live` of each block's last call
+    # over images: the parts of Drive [T], pJ [conventions, T]
+    sums: dict[EnergyTap, list[np.ndarray]] = field(default_factory=dict)
+    images: list[np.ndarray] = field(default_factory=list)  # by batch: Energy.images
 
     @contextmanager
     def listening(self, network: nn.Module) -> Iterator[None]:
-        """While open, every call of a tapped layer is read; afterwards the network is as it was."""
+        """Read every call of a tapped layer within the block; afterwards the network is as it was."""
         with ExitStack() as undo:
             matching = [tap for tap in self.taps if tap.module == "matching"]
             for block in {tap.within: None for tap in self.taps if tap.within}:
@@ -134,58 +136,63 @@ class Account:
             if matching:
                 merge = network.merge
 
-                def heard_merge(tokens, number, past):
+                def merge_and_read(tokens, number, past):
                     tap, merged = next(tap for tap in matching if tap.block == number), merge(tokens, number, past)
                     self.heard[tap] = tap.read({"tokens": tokens, "left": merged.position}, None)
                     return merged
 
-                network.merge = heard_merge  # a method: it has no hooks
+                network.merge = merge_and_read  # a method: it has no hooks
                 undo.callback(delattr, network, "merge")
             yield
 
     def remember_live(self, block: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Keep the `live` that a block is called with, for its layers that do not take it themselves."""
         self.live[block] = inspect.signature(block.forward).bind(*args, **kwargs).arguments.get("live")
 
     def reader(self, layer: nn.Module) -> Callable:
+        """Make the hook that reads all taps of a layer at its call. It asserts that there is one call in a pass."""
         signature, taps = inspect.signature(layer.forward), [tap for tap in self.taps if tap.layer is layer]
         within = taps[0].within
 
         def hook(_, args: tuple, kwargs: dict, output: Tensor) -> None:
-            given = signature.bind(*args, **kwargs).arguments
+            arguments = signature.bind(*args, **kwargs).arguments
             if within:
-                given |= {"live": self.live.get(within)}
+                arguments |= {"live": self.live.get(within)}
             for tap in taps:
                 assert tap not in self.heard, f"{tap.module} {tap.block} {tap.name} ran twice in a pass"
-                self.heard[tap] = tap.read(given, output)
+                self.heard[tap] = tap.read(arguments, output)
 
         return hook
 
     def close(self) -> None:
-        """A batch is over: its drives become sums and the energy of its images."""
-        silent = [
+        """Add a finished batch to the sums, and keep its images' energy. Raises ValueError where a tapped layer never ran."""
+        never_ran = [
             f"{tap.module} {tap.block} {tap.name}" for tap in self.taps if tap not in self.heard and tap.module != "matching"
         ]
-        if silent:
-            raise ValueError(f"these layers never ran, so something else did their work: {', '.join(silent)}")
-        spent = None
-        for tap, told in self.heard.items():
-            energy = picojoule(tap.inputs, told)
-            spent = np.zeros((len(CONVENTIONS), len(MODULES), *energy.shape[1:])) if spent is None else spent
-            spent[:, MODULES.index(tap.module)] += energy
-            parts = [part.sum(axis=-1) for part in (told.tokens, told.inputs, told.nonzero, told.total, told.operations, energy)]
-            before = self.sums.get(tap, [0.0] * len(parts))
-            self.sums[tap] = [old + new for old, new in zip(before, parts)]
-        self.images.append(spent.astype(np.float32))
+        if never_ran:
+            raise ValueError(f"these layers never ran, so something else did their work: {', '.join(never_ran)}")
+        images = None
+        for tap, drive in self.heard.items():
+            energy = picojoule(tap.inputs, drive)
+            images = np.zeros((len(CONVENTIONS), len(MODULES), *energy.shape[1:])) if images is None else images
+            images[:, MODULES.index(tap.module)] += energy
+            parts = (drive.tokens, drive.inputs, drive.nonzero, drive.total, drive.operations, energy)
+            batch_sums = [part.sum(axis=-1) for part in parts]
+            earlier_sums = self.sums.get(tap, [0.0] * len(batch_sums))
+            self.sums[tap] = [old + new for old, new in zip(earlier_sums, batch_sums)]
+        self.images.append(images.astype(np.float32))
         self.heard = {}
 
     def energy(self) -> Energy:
+        """Return the energy of all batches that were closed."""
         images = np.concatenate(self.images, axis=-1)
-        return Energy([row(tap, self.sums[tap], images.shape[-1]) for tap in self.taps if tap in self.sums], images)
+        return Energy([layer_row(tap, self.sums[tap], images.shape[-1]) for tap in self.taps if tap in self.sums], images)
 
 
-def row(tap: EnergyTap, sums: list[np.ndarray], images: int) -> dict:
+def layer_row(tap: EnergyTap, sums: list[np.ndarray], images: int) -> dict:
+    """Make a layer's row of `Energy.layers` from its sums over so many images."""
     tokens, inputs, nonzero, total, operations, energy = sums
-    told = {"module": tap.module, "block": tap.block, "layer": tap.name}
-    told |= {"operations": (operations / images).tolist(), "live_tokens": (tokens / images).tolist()}
-    told |= {"rate": (nonzero / np.maximum(inputs, 1)).tolist(), "count": (total / np.maximum(inputs, 1)).tolist()}
-    return told | {"pJ": dict(zip(CONVENTIONS, (energy / images).tolist()))}
+    row = {"module": tap.module, "block": tap.block, "layer": tap.name}
+    row |= {"operations": (operations / images).tolist(), "live_tokens": (tokens / images).tolist()}
+    row |= {"rate": (nonzero / np.maximum(inputs, 1)).tolist(), "count": (total / np.maximum(inputs, 1)).tolist()}
+    return row | {"pJ": dict(zip(CONVENTIONS, (energy / images).tolist()))}

@@ -1,8 +1,9 @@
-"""Stage 3: all evaluations of a run's final weights, in the arithmetic of its training, and everything that each pass tells.
+"""Evaluate a run's final weights in the arithmetic of its training, and keep all that each pass measures (stage 3).
 
 python -m pipeline.evaluate --scale smoke --run ID writes arrays/<set>.npz and then evals/<set>.json, where <set> names
 the run and its evaluations.
 """
+# Tested in tests/workflow/test_results.py
 
 from __future__ import annotations
 
@@ -22,10 +23,14 @@ from pipeline.evaluation.arrays import save_arrays
 if TYPE_CHECKING:
     from pipeline.evaluation.subject import Subject
 
-COMPARED = 0.02  # share of the batches of test images that are computed in float32 too, at least one batch
+COMPARED_SHARE = 0.02  # of the batches of test images: computed in float32 too, at least one batch
 
 
 def evaluate(campaign: Campaign, run: Run) -> dict:
+    """Do all evaluations of a run, write their arrays and then their results, and return the results.
+
+    Raises UserError where the run is not trained yet.
+    """
     from models import native
     from pipeline.data.prepared import Prepared
     from pipeline.evaluation.device import open_device
@@ -52,8 +57,8 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
         if evaluation.probe:
             results[evaluation.name] = facts | {"metrics": probe(subject)}
         else:
-            metrics, arrays[evaluation.name], told = one_pass(subject, compute.is_mixed)
-            results[evaluation.name] = facts | {"metrics": metrics} | told
+            metrics, arrays[evaluation.name], details = measure_subject(subject, compute.is_mixed)
+            results[evaluation.name] = facts | {"metrics": metrics} | details
     content = {"run": run.id, "weights_sha256": trained["weights_sha256"], "precision": trained["precision"]}
     content |= {"device": compute.name, "kernels": native.describe(), "data": data.meta, "evaluations": results}
     save_arrays(campaign.arrays_file(run), arrays)
@@ -61,9 +66,9 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
     return content
 
 
-def one_pass(subject: Subject, is_mixed: bool) -> tuple[dict, dict[str, np.ndarray], dict]:
-    """The numbers of an evaluation, the arrays that they can be computed from again, and in `layers` and `warnings` the energy
-    of each layer and what is dead in the network.
+def measure_subject(subject: Subject, is_mixed: bool) -> tuple[dict, dict[str, np.ndarray], dict]:
+    """Measure the metrics of an evaluation. Returns them, the arrays from which they can be computed again, and in `layers` and
+    `warnings` the energy of each layer and what is dead in the network.
 
     changed_from_float32: the share, in percent, of predictions that differ from float32's, over the first test images.
     energy: in uJ per image, by convention (pipeline.evaluation.energy).
@@ -80,31 +85,32 @@ def one_pass(subject: Subject, is_mixed: bool) -> tuple[dict, dict[str, np.ndarr
     if is_mixed:
         metrics["changed_from_float32"] = changed_from_float32(subject, network, test)
     with spikes_of(network) as spikes:
-        energy = measure_energy(network, subject.batches(), **subject.place)
-    doubts = warnings(spikes.silent, test)
-    metrics |= {"energy": summary(energy), "warnings": len(doubts)}
+        energy = measure_energy(network, subject.batches(), **subject.compute_arguments)
+    warning_lines = warnings(spikes.silent, test)
+    metrics |= {"energy": summary(energy), "warnings": len(warning_lines)}
     if evaluation.exits:
         confidences = {name: subject.catalogue.methods[name].confidence for name in evaluation.exits}
         heldout = subject.measure(network, "heldout")
         metrics["exit"] = {name: read_exit(confidence, test, heldout) for name, confidence in confidences.items()}
-        for name, told in metrics["exit"].items():
-            told["energy"] = at_stop(energy, exit_stops(confidences[name], test, told["threshold"]))
+        for name, exit_metrics in metrics["exit"].items():
+            exit_metrics["energy"] = at_stop(energy, exit_stops(confidences[name], test, exit_metrics["threshold"]))
         arrays |= {"heldout_labels": heldout.labels.astype(np.uint16), "heldout_logits": heldout.logits}
-    return metrics, arrays, {"layers": energy.layers, "warnings": doubts}
+    return metrics, arrays, {"layers": energy.layers, "warnings": warning_lines}
 
 
 def changed_from_float32(subject: Subject, network, test) -> float:
+    """Compute in float32 too, over the first test images, and return the percentage of predictions that change."""
     from pipeline.data.evaluation_batches import BATCH
     from pipeline.evaluation.measure import measure
 
-    some = subject.batches(images=BATCH * max(1, int(COMPARED * len(test.labels) / BATCH)))
-    again = measure(network, some, device=subject.device)
-    changed = test.means[-1][: len(again.labels)].argmax(-1) != again.means[-1].argmax(-1)
+    first_batches = subject.batches(images=BATCH * max(1, int(COMPARED_SHARE * len(test.labels) / BATCH)))
+    in_float32 = measure(network, first_batches, device=subject.device)
+    changed = test.means[-1][: len(in_float32.labels)].argmax(-1) != in_float32.means[-1].argmax(-1)
     return float(changed.mean() * 100)
 
 
 def probe(subject: Subject) -> dict:
-    """What the figure of an evaluation's probe measures."""
+    """Measure the evaluation's probe as its figure does, without gradients."""
     import torch
 
     evaluation = subject.evaluation
@@ -113,23 +119,25 @@ def probe(subject: Subject) -> dict:
         return figure.measure(subject, subject.catalogue.probe_settings(evaluation.probe, evaluation.settings))
 
 
-def arrays_of(measured) -> dict[str, np.ndarray]:
-    """Labels [N], logits [T, N, C] and, where tokens are adaptive, what `pipeline.evaluation.measure.Measurement` says of each."""
-    arrays = {"labels": measured.labels.astype(np.uint16), "logits": measured.logits}
-    if measured.blocks is None:
+def arrays_of(measurement) -> dict[str, np.ndarray]:
+    """Collect labels [N], logits [T, N, C] and, where tokens are adaptive, each token's fate; shapes as in
+    `pipeline.evaluation.measure.Measurement`.
+    """
+    arrays = {"labels": measurement.labels.astype(np.uint16), "logits": measurement.logits}
+    if measurement.blocks is None:
         return arrays
-    told = {"blocks": measured.blocks, "halt_block": measured.halt_block, "merge_block": measured.merge_block}
-    return arrays | told | {"image_tokens": measured.image_tokens}
+    tokens = {"blocks": measurement.blocks, "halt_block": measurement.halt_block, "merge_block": measurement.merge_block}
+    return arrays | tokens | {"image_tokens": measurement.image_tokens}
 
 
 def evaluate_on_own_gpu(campaign: Campaign, run: Run) -> str:
-    """`evaluate`, on a GPU that no other job of this machine has; in words, what came of it."""
+    """Evaluate a run on a GPU that no other job of this machine has, and return a line of results for each evaluation."""
     gpu_locks.take(1, lambda line: print(f"{run.id}: {line}", file=sys.stderr))
     lines = []
     for name, result in evaluate(campaign, run)["evaluations"].items():
         metrics = result["metrics"]
-        told = (
+        accuracy_and_tokens = (
             f"accuracy {metrics['accuracy']:.2f} %, average tokens {metrics['average_tokens']:.4f}" if not result["probe"] else ""
         )
-        lines.append(f"{name} of {run.id}: {told or 'probe ' + result['probe']}")
+        lines.append(f"{name} of {run.id}: {accuracy_and_tokens or 'probe ' + result['probe']}")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
-"""What leaves a network without part of itself while its loss stays sound: neurons that never spike, tokens that all halt at once.
+"""Find layers that never spike, and networks whose tokens all halt at once.
 
-Neither stops a training. Both are named in the record, in MLflow, in the evaluations and beside Table 1.
+The loss stays finite in both cases, and neither stops a training. Both are named in the record, in MLflow, in the evaluations
+and beside Table 1.
 """
 
 import re
@@ -15,38 +16,39 @@ from pipeline.evaluation.measure import Measurement
 
 
 class Spikes:
-    """Which neurons of a network have spiked, by the layer that they belong to, in the order of computing."""
+    """A flag for each layer, whether any of its neurons has spiked; in the order of computing."""
 
     def __init__(self):
-        self.heard: dict[str, Tensor] = {}
+        self.has_spiked: dict[str, Tensor] = {}  # bool scalars
 
-    def listen(self, name: str, spikes: Tensor) -> None:
+    def add(self, name: str, spikes: Tensor) -> None:
+        """Raise a layer's flag if any of its spikes, a tensor of any shape, is not 0."""
         spiked = spikes.detach().any()
-        self.heard[name] = self.heard[name] | spiked if name in self.heard else spiked
+        self.has_spiked[name] = self.has_spiked[name] | spiked if name in self.has_spiked else spiked
 
     @property
     def silent(self) -> list[str]:
-        """The layers none of whose neurons spiked for any image at any timestep."""
-        return [name for name, spiked in self.heard.items() if not spiked]
+        """List the layers of which no neuron spiked for any image at any timestep."""
+        return [name for name, spiked in self.has_spiked.items() if not spiked]
 
 
 @contextmanager
 def spikes_of(network: nn.Module) -> Iterator[Spikes]:
-    """Listen to every neuron of a network within the block, where its backbone says that their spikes are read.
+    """Watch the spikes of every neuron of a network within the block, at the taps that its backbone names.
 
-    A layer on packed rows is not heard (`models.packed`). Networks without spikes have none.
+    Layers on packed rows are not watched (`models.packed`). Networks without spikes have no layers here.
     """
     spikes, hooks = Spikes(), []
 
-    def listen(names: tuple[str, ...], heard: Tensor) -> None:
-        for name, part in zip(names, heard.chunk(len(names), dim=-1)):
-            spikes.listen(name, part)
+    def add_parts(names: tuple[str, ...], values: Tensor) -> None:
+        for name, part in zip(names, values.chunk(len(names), dim=-1)):
+            spikes.add(name, part)
 
     for names, layer, given in backbone_of(network).spike_taps():
         if given:
-            hooks.append(layer.register_forward_pre_hook(lambda _, inputs, names=names: listen(names, inputs[0])))
+            hooks.append(layer.register_forward_pre_hook(lambda _, inputs, names=names: add_parts(names, inputs[0])))
         else:
-            hooks.append(layer.register_forward_hook(lambda _, inputs, output, names=names: listen(names, output)))
+            hooks.append(layer.register_forward_hook(lambda _, inputs, output, names=names: add_parts(names, output)))
     try:
         yield spikes
     finally:
@@ -54,17 +56,17 @@ def spikes_of(network: nn.Module) -> Iterator[Spikes]:
             hook.remove()
 
 
-def warnings(silent: list[str], measured: Measurement) -> list[str]:
-    """In words: which layers were silent, and whether no token was left after the first block, which silences the others."""
-    if measured.executed is None or len(measured.executed) == 1 or measured.executed[1:].any():
+def warnings(silent: list[str], measurement: Measurement) -> list[str]:
+    """Write a warning for each silent layer, or, where no token is left after the first block, one for all later blocks."""
+    if measurement.executed is None or len(measurement.executed) == 1 or measurement.executed[1:].any():
         return [f"{name} never spikes" for name in silent]
-    first = [name for name in silent if not re.match(r"blocks\.[1-9]", name)]
-    return [*(f"{name} never spikes" for name in first), "every token halts at the first block"]
+    before_second_block = [name for name in silent if not re.match(r"blocks\.[1-9]", name)]
+    return [*(f"{name} never spikes" for name in before_second_block), "every token halts at the first block"]
 
 
 @torch.no_grad()
 def silent_layers(network: nn.Module, images: Tensor, arithmetic) -> list[str]:
-    """The layers that are silent on a batch of images [B, 3, S, S], in evaluation mode; the training mode is restored."""
+    """List the layers that are silent on a batch of images [B, 3, S, S], in evaluation mode; the training mode is restored."""
     was_training = network.training
     network.eval()
     try:

@@ -1,4 +1,5 @@
 """Save and load a run's final weights, complete or absent."""
+# Tested in tests/pipeline/training/test_checkpoint.py
 
 from pathlib import Path
 
@@ -7,20 +8,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors
 from torch import Tensor
 
-from pipeline.core.atomic_files import written
+from pipeline.core.atomic_files import atomic_write
 from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], run_id: str) -> None:
-    """All or nothing. Raises OSError where they can't be written."""
+    """Write a run's final weights, the whole file or nothing. Raises OSError where they can't be written."""
     content = safetensors({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, metadata={"run": run_id})
-    with written(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
 def load_weights(path: Path, model: torch.nn.Module, run_id: str, digest: str | None = None) -> None:
-    """Final weights into a backbone. Raises UserError where they belong to another run or network, or have not the sha256."""
+    """Load final weights into a backbone. Raises UserError where they are missing or can't be read, belong to another run or
+    network, or have another sha256 than `digest`.
+    """
     remedy = "delete it, and its run makes it again"
     if not path.exists():
         raise UserError(f"{path} is missing: run {run_id} is not trained yet, train it first")

@@ -1,1 +1,1 @@
-"""MLflow: each run and evaluation mirrored from its record, filled in where a server was away, compared, served."""
+"""Mirror runs and evaluations from their records into MLflow: live, later where a server was away; compare and serve them."""

@@ -1,4 +1,5 @@
 """Read a campaign back from MLflow, and refuse a number that differs from its record."""
+# Tested in tests/workflow/test_results.py
 
 import pandas as pd
 
@@ -10,17 +11,17 @@ from pipeline.mirror import mlflow_store
 
 
 def tracked(campaign: Campaign) -> pd.DataFrame:
-    """What MLflow says of this campaign's runs and evaluations: one row each, with the last value of each metric."""
+    """Read a campaign's runs and evaluations from MLflow: one row each, with the last value of each metric."""
     client = mlflow_store.open_client()
-    wanted = {run.id: ("training", mlflow_store.started_at(recorded.record_of(campaign, run))) for run in campaign.runs}
+    expected = {run.id: ("training", mlflow_store.started_at(recorded.record_of(campaign, run))) for run in campaign.runs}
     for evaluation in campaign.evaluations:
-        wanted[evaluation.id] = ("evaluation", mlflow_store.started_at(recorded.evaluation_entries(campaign, evaluation)))
+        expected[evaluation.id] = ("evaluation", mlflow_store.started_at(recorded.evaluation_entries(campaign, evaluation)))
     experiment, rows, token = mlflow_store.experiment_of(client, campaign.experiment.scale), [], None
     while True:
         page = client.search_runs([experiment], max_results=1000, page_token=token)
         for run in page:
             our_id = run.data.tags.get(mlflow_store.RUN_TAG)
-            kind, started = wanted.get(our_id, (None, None))
+            kind, started = expected.get(our_id, (None, None))
             if kind and run.info.start_time == started:
                 rows.append({"kind": kind, "id": our_id, "mlflow_run": run.info.run_id, "metrics": run.data.metrics})
         token = page.token
@@ -29,20 +30,20 @@ def tracked(campaign: Campaign) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "id", "mlflow_run", "metrics"]).sort_values(["kind", "id"], ignore_index=True)
 
 
-def check_against_records(campaign: Campaign, found: pd.DataFrame) -> None:
-    """MLflow holds exactly what the records hold."""
-    metrics = found.set_index("id")["metrics"]
+def check_against_records(campaign: Campaign, rows: pd.DataFrame) -> None:
+    """Check that the rows of `tracked` hold exactly the metrics of the records. Raises UserError for the first that differs."""
+    metrics = rows.set_index("id")["metrics"]
     for evaluation in campaign.evaluations:
         entries = recorded.evaluation_entries(campaign, evaluation)
-        compare(
-            evaluation.id, dict.fromkeys(metrics[evaluation.id]) | recorded.flatten(entries[-1]["metrics"]), metrics
-        )  # and nothing that it lacks
+        # None for each metric of MLflow that the record lacks: it differs
+        compare(evaluation.id, dict.fromkeys(metrics[evaluation.id]) | recorded.flatten(entries[-1]["metrics"]), metrics)
     for run in campaign.runs:
         compare(run.id, recorded.flatten(epochs_of(campaign, run)[-1]["metrics"]), metrics)
 
 
-def compare(our_id: str, recorded: dict[str, float], metrics: pd.Series) -> None:
-    for key, value in recorded.items():
+def compare(our_id: str, recorded_metrics: dict[str, float], metrics: pd.Series) -> None:
+    """Raise UserError for the first recorded metric of `our_id` that differs from MLflow's (metrics by id)."""
+    for key, value in recorded_metrics.items():
         if metrics[our_id].get(key) != value:
             raise UserError(
                 f"MLflow says {key} = {metrics[our_id].get(key)} for {our_id}, its record says {value}: the record counts; "

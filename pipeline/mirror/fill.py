@@ -1,7 +1,8 @@
-"""What of a campaign stands in MLflow: every training and evaluation, nested under one run that has tables and figures.
+"""Fill MLflow with a campaign: every training and evaluation, nested under one run that has tables and figures.
 
-python -m pipeline.tracking --scale smoke fills MLflow from the records.
+python -m pipeline.tracking --scale smoke fills it from the records.
 """
+# Tested in tests/workflow/test_results.py
 
 import sys
 
@@ -14,7 +15,7 @@ from pipeline.mirror.views import add_views
 
 
 def fill(campaign: Campaign) -> int:
-    """Bring MLflow up to date with every record and evaluation there is; returns how many there are."""
+    """Push every record and evaluation there is to MLflow. Returns how many there are."""
     count = 0
     for run in campaign.runs:
         path = campaign.run_folder(run) / "record.jsonl"
@@ -30,7 +31,7 @@ def fill(campaign: Campaign) -> int:
 
 
 def show_products(campaign: Campaign) -> None:
-    """Tables, figures and report as artifacts of the campaign's run. A store that is away is a line, no failure."""
+    """Upload tables, figures and report as artifacts of the campaign's run. A store that fails costs a warning line, no error."""
     try:
         client = open_client()
         run_id = campaign_run(client, experiment_of(client, campaign.experiment.scale), campaign.experiment.scale)
@@ -45,11 +46,11 @@ def show_products(campaign: Campaign) -> None:
 
 
 def fill_and_show(campaign: Campaign, address: str) -> str:
-    """`fill`, then add the views; in words, how much MLflow holds and where its pages show it."""
+    """`fill` MLflow and add the views. Returns a line that says how much MLflow holds, and the address of its page."""
     try:
-        count, place = fill(campaign), add_views(campaign)
+        count, page = fill(campaign), add_views(campaign)
     except UserError:
         raise
     except Exception as error:
         raise unreachable(error) from error
-    return f"MLflow holds {count} records of scale {campaign.experiment.scale}: {address}/{place}"
+    return f"MLflow holds {count} records of scale {campaign.experiment.scale}: {address}/{page}"

@@ -1,4 +1,4 @@
-"""A run of ours in MLflow: written live while it trains, without doubles, and filled in wherever a server was away.
+"""Mirror a run in MLflow: live while it trains, without duplicates, and filled in wherever a server was away.
 
 The record is the truth: losing MLflow never stops or changes a run. The store is results/mlflow.db unless
 MLFLOW_TRACKING_URI names a server.
@@ -11,29 +11,29 @@ import time
 from pipeline.campaign.recorded import flatten
 from pipeline.mirror.mlflow_store import PARENT_TAG, RUN_TAG, STORE, campaign_run, experiment_of, open_client, runs_of, started_at
 
-RETRY_SECONDS = 300  # after a failure a live mirror waits as long before it tries again
+RETRY_SECONDS = 300  # after a failure, until a live mirror tries again
 ENDS = {"end": "FINISHED", "failed": "FAILED"}  # MLflow's status after the last event of a record
 
 
 class Mirror:
-    """One run of ours in MLflow, found by its tag. `push` adds what MLflow does not have of it."""
+    """A run or evaluation of ours as a run in MLflow, found by its tag. `push` adds what MLflow lacks of it."""
 
     def __init__(self, scale: str, run_id: str, name: str, params: dict, tags: dict, dataset: dict):
         self.scale, self.run_id, self.name = scale, run_id, name
         self.params, self.tags, self.dataset = params, tags, dataset
         self.client = self.mlflow_run = None
-        self.known: set[tuple[str, int]] = set()  # metrics and steps that MLflow has
-        self.lost_at, self.not_live = -RETRY_SECONDS, False
+        self.logged: set[tuple[str, int]] = set()  # metrics and steps that MLflow has
+        self.failed_at, self.live_disabled = -RETRY_SECONDS, False
 
     def live(self, entries: list[dict]) -> None:
-        """Push, and let no failure of MLflow reach the training: what is missing is filled in later.
+        """Push, and catch every failure of MLflow, so the training goes on: what is missing is filled in later.
 
-        The end of a record is tried in any case: a server that was away in between has all of it then.
+        After a failure it waits RETRY_SECONDS, but always pushes the end of a record, with all that a server missed before.
         """
-        if self.not_live or (time.monotonic() - self.lost_at < RETRY_SECONDS and entries[-1]["event"] not in ENDS):
+        if self.live_disabled or (time.monotonic() - self.failed_at < RETRY_SECONDS and entries[-1]["event"] not in ENDS):
             return
         if os.environ.get("SLURM_JOB_ID") and not os.environ.get("MLFLOW_TRACKING_URI"):
-            self.not_live = True
+            self.live_disabled = True
             self.say(
                 f"{STORE} is not safe with many machines: set MLFLOW_TRACKING_URI to watch runs live; it is filled with the tables"
             )
@@ -41,14 +41,15 @@ class Mirror:
         try:
             self.push(entries)
         except Exception as error:  # a server can fail in any way, and none may stop a run
-            self.client, self.lost_at = None, time.monotonic()  # it may come back with less than it had
+            self.client, self.failed_at = None, time.monotonic()  # connect again: the server may come back with less than it had
             self.say(f"MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on")
 
     def say(self, line: str) -> None:
+        """Print a line about tracking to stderr."""
         print(f"tracking: {line}", file=sys.stderr, flush=True)
 
     def push(self, entries: list[dict]) -> None:
-        """Metrics of entries that MLflow has not seen, with the times of the record; the status at the end."""
+        """Log the metrics of entries that MLflow lacks, with the times of the record, then warnings and status."""
         from mlflow.entities import Metric
 
         if self.client is None:
@@ -56,20 +57,20 @@ class Mirror:
         metrics = []
         for entry in entries:
             step, stamp = entry.get("epoch", 0), int(entry["time"] * 1000)
-            fresh = {k: v for k, v in flatten(entry.get("metrics", {})).items() if (k, step) not in self.known}
-            metrics += [Metric(key, value, stamp, step) for key, value in fresh.items()]
+            new_metrics = {k: v for k, v in flatten(entry.get("metrics", {})).items() if (k, step) not in self.logged}
+            metrics += [Metric(key, value, stamp, step) for key, value in new_metrics.items()]
         for start in range(0, len(metrics), 500):
             batch = metrics[start : start + 500]
             self.client.log_batch(self.mlflow_run.info.run_id, metrics=batch)
-            self.known |= {(metric.key, metric.step) for metric in batch}
+            self.logged |= {(metric.key, metric.step) for metric in batch}
         for entry in entries:
-            if entry["event"] == "channel_0" and ("channel_0", entry["epoch"]) not in self.known:
+            if entry["event"] == "channel_0" and ("channel_0", entry["epoch"]) not in self.logged:
                 self.client.log_dict(self.mlflow_run.info.run_id, entry["histogram"], f"channel_0/epoch_{entry['epoch']}.json")
-                self.known.add(("channel_0", entry["epoch"]))
+                self.logged.add(("channel_0", entry["epoch"]))
         self.mark(entries)
 
     def mark(self, entries: list[dict]) -> None:
-        """Warnings and failures as tags, and the status: what a run failed by is forgotten once it goes on."""
+        """Tag the run with its last warnings and its failure, and set its status; the failure is cleared once it goes on."""
         last = next((entry for entry in reversed(entries) if "metrics" in entry), {})
         tags = {"warnings": "; ".join(last.get("warnings", [])), "failed": entries[-1].get("reason", "")}
         self.tag({key: value[:5000] for key, value in tags.items() if value or key in self.mlflow_run.data.tags})
@@ -78,35 +79,36 @@ class Mirror:
             self.client.set_terminated(run_id, status, int(entries[-1]["time"] * 1000))
 
     def connect(self, entries: list[dict]) -> None:
+        """Open the store, find or create our run in it, and read which metrics it has."""
         client = open_client()
         self.mlflow_run = self.find(client, experiment_of(client, self.scale), started_at(entries))
         if not self.mlflow_run.data.params:  # new, or its process was killed before it had any
             self.describe(client)
         if self.mlflow_run.info.status == "FAILED":
             client.update_run(self.mlflow_run.info.run_id, "RUNNING")
-        self.known = set()
+        self.logged = set()
         for key in self.mlflow_run.data.metrics:
-            self.known |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
+            self.logged |= {(key, metric.step) for metric in client.get_metric_history(self.mlflow_run.info.run_id, key)}
         self.client = client
         self.retag()
 
     def find(self, client, experiment: str, started: int):
-        """Our run, created if need be. One that was created twice, as by a request without an answer, is deleted but for one."""
-        if not (same := self.same(client, experiment, started)):
-            nested = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
-            client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **nested}, self.name)
-            same = self.same(client, experiment, started)
-        for double in same[1:]:
-            client.delete_run(double.info.run_id)
-        return same[0]
+        """Find our run, or create it. Of duplicates, as a request without an answer can leave, all but one are deleted."""
+        if not (attempts := self.find_all(client, experiment, started)):
+            parent_tag = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
+            client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **parent_tag}, self.name)
+            attempts = self.find_all(client, experiment, started)
+        for duplicate in attempts[1:]:
+            client.delete_run(duplicate.info.run_id)
+        return attempts[0]
 
-    def same(self, client, experiment: str, started: int) -> list:
-        """What MLflow has of our run, in an order that is the same for all; not attempts with another record."""
-        found = runs_of(client, experiment, self.run_id)
-        return [run for run in found if run.info.start_time == started]
+    def find_all(self, client, experiment: str, started: int) -> list:
+        """List MLflow's runs of our id and record (by its start, in ms), in an order that is the same for all processes."""
+        runs = runs_of(client, experiment, self.run_id)
+        return [run for run in runs if run.info.start_time == started]
 
     def describe(self, client) -> None:
-        """Data set and parameters, these last: where they are, all is."""
+        """Log the data set, then the parameters: a run that has parameters has both."""
         from mlflow.entities import Dataset, DatasetInput, Param
 
         run_id = self.mlflow_run.info.run_id
@@ -118,12 +120,13 @@ class Mirror:
         client.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in self.params.items()])
 
     def retag(self) -> None:
-        """Tags as they are now: the rows of a table may have changed, or the parent been created twice."""
+        """Update the tags: the rows of a table may have changed, or the parent been created twice."""
         self.tag(self.tags | {PARENT_TAG: campaign_run(self.client, self.mlflow_run.info.experiment_id, self.scale)})
 
     def tag(self, tags: dict[str, str]) -> None:
-        known = self.mlflow_run.data.tags
+        """Set the tags that differ from those MLflow has."""
+        known_tags = self.mlflow_run.data.tags
         for key, value in tags.items():
-            if known.get(key) != value:
+            if known_tags.get(key) != value:
                 self.client.set_tag(self.mlflow_run.info.run_id, key, value)
-                known[key] = value
+                known_tags[key] = value

@@ -1,1 +1,1 @@
-"""How long will a campaign take, how fast is this machine, is a training on course?"""
+"""Estimate how long a campaign takes, measure how fast this machine is, and check that a training is on course."""

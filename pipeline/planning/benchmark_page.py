@@ -1,4 +1,5 @@
-"""The page of `make bench`: tables of what was measured beside what it is compared with, and the figure of cost."""
+"""Write the page of `make bench`: tables of the measurements beside their references, and the figure of cost."""
+# Tested in tests/pipeline/planning/test_benchmark.py
 
 import io
 from pathlib import Path
@@ -10,8 +11,8 @@ from pipeline.planning import roofline
 from pipeline.reporting import html_templates
 from pipeline.reporting.drawing.canvas import COLOURS
 
-# What each group compares with what; a group is found by the word it begins with
-ABOUT = {
+# Describe each group and what it is compared with; the key is the part of the group's name before its first comma
+GROUP_NOTES = {
     "train": "One training step (forward, loss, backward, AdamW) of Spikformer-4-384 at T = 4, beside SpikingJelly's own network as it comes "
     "(float32); its second row has our precision and memory settings, ours in plain PyTorch has no compiled kernels.",
     "infer": "Evaluation without gradient of the same networks, beside SpikingJelly's own; AT-SNN merges 25 tokens per block.",
@@ -28,14 +29,14 @@ PANELS = {"timesteps": "timesteps", "share": "share of tokens computed", "batch"
 LINES = (("static", "STATIC", COLOURS[0]), ("at_snn", "AT-SNN, γ = 25", COLOURS[1]))
 
 
-def write(folder: Path, scale: str, summary: dict, benchmarks: list[dict], worse: list[str]) -> Path:
-    """index.html and cost.png in `folder`."""
+def write(folder: Path, scale: str, summary: dict, benchmarks: list[dict], slower_lines: list[str]) -> Path:
+    """Write index.html and cost.png in `folder`; returns the path of index.html."""
     from pipeline.reporting.page.report import embedded
 
     picture = draw(benchmarks)
     (folder / "cost.png").write_bytes(picture)
-    facts = next(one["extra_info"] for one in benchmarks if "kernels" in one["extra_info"])
-    content = {"scale": scale, "facts": facts, "worse": worse, "picture": embedded(picture)}
+    facts = next(b["extra_info"] for b in benchmarks if "kernels" in b["extra_info"])
+    content = {"scale": scale, "facts": facts, "worse": slower_lines, "picture": embedded(picture)}
     content |= {"waiting": summary["waiting"], "roofline": roofline_rows(benchmarks), "packed": packed_rows(summary, benchmarks)}
     content["groups"] = group_rows(summary, benchmarks)
     path = folder / "index.html"
@@ -44,19 +45,20 @@ def write(folder: Path, scale: str, summary: dict, benchmarks: list[dict], worse
 
 
 def group_rows(summary: dict, benchmarks: list[dict]) -> list[dict]:
-    """Groups in the order they are told of, each with a row per measurement."""
-    names = [group for word in ABOUT for group in summary["speed"] if group.split(",")[0] == word]
-    groups, told = [], set()
+    """List the groups in the order of GROUP_NOTES, each with a row per measurement; a note stands at its first group only."""
+    names = [group for word in GROUP_NOTES for group in summary["speed"] if group.split(",")[0] == word]
+    groups, noted_words = [], set()
     for group in names:
-        rows = [row_of(one, group, summary) for one in benchmarks if one["group"] == group]
+        rows = [row_of(benchmark, group, summary) for benchmark in benchmarks if benchmark["group"] == group]
         word = group.split(",")[0]
-        groups.append({"name": group, "about": "" if word in told else ABOUT[word], "rows": rows})
-        told.add(word)
+        groups.append({"name": group, "about": "" if word in noted_words else GROUP_NOTES[word], "rows": rows})
+        noted_words.add(word)
     return groups
 
 
-def row_of(one: dict, group: str, summary: dict) -> dict:
-    info, median = one["extra_info"], one["stats"]["median"]
+def row_of(benchmark: dict, group: str, summary: dict) -> dict:
+    """Build the row of a measurement: median in seconds, images per second, and its ratios to the reference and to the limit."""
+    info, median = benchmark["extra_info"], benchmark["stats"]["median"]
     row = {
         "name": info["name"],
         "median": median,
@@ -66,15 +68,15 @@ def row_of(one: dict, group: str, summary: dict) -> dict:
     row["limit"] = summary["share_of_limit"].get(group, {}).get(info["name"])
     row["memory"] = info.get("memory_gb")
     row["setting"] = ", ".join(str(x) for x in (info.get("dtype"), "batch" in info and f"batch {info['batch']}") if x)
-    return row | {"rounds": one["stats"]["rounds"]}
+    return row | {"rounds": benchmark["stats"]["rounds"]}
 
 
 def roofline_rows(benchmarks: list[dict]) -> list[dict]:
-    """A row per dtype: what was measured, and the limits of the dense network in images per second."""
-    dense = next((o["extra_info"] for o in benchmarks if o["group"] == "train" and o["extra_info"]["name"] == "STATIC"), None)
+    """Build a row per dtype: the measured rates, and the limits of the dense network in images per second."""
+    dense = next((b["extra_info"] for b in benchmarks if b["group"] == "train" and b["extra_info"]["name"] == "STATIC"), None)
     rows = []
-    for dtype, measured in roofline.rates(benchmarks).items():
-        row = {"dtype": dtype, "measured": measured, "peak": roofline.peak(measured)}
+    for dtype, operation_rates in roofline.rates(benchmarks).items():
+        row = {"dtype": dtype, "measured": operation_rates, "peak": roofline.peak(operation_rates)}
         if dense:
             row["macs"] = dense["macs"] / dense["network"]["timesteps"] / roofline.GIGA
             row |= {job: roofline.limit(dense["macs"], passes, row["peak"]) for job, passes in (("train", 3), ("infer", 1))}
@@ -83,9 +85,9 @@ def roofline_rows(benchmarks: list[dict]) -> list[dict]:
 
 
 def packed_rows(summary: dict, benchmarks: list[dict]) -> list[dict]:
-    """Settings by the share they execute, with the time of encoder and network."""
-    times = {(o["group"], o["extra_info"]["name"]): o["stats"]["median"] for o in benchmarks if o["group"].startswith("packed")}
-    shares = {o["extra_info"]["name"]: o["extra_info"]["share"] for o in benchmarks if o["group"] == "packed, encoder"}
+    """Build a row per setting, by the share of tokens it executes, with the times of encoder and network in seconds."""
+    times = {(b["group"], b["extra_info"]["name"]): b["stats"]["median"] for b in benchmarks if b["group"].startswith("packed")}
+    shares = {b["extra_info"]["name"]: b["extra_info"]["share"] for b in benchmarks if b["group"] == "packed, encoder"}
     rows = []
     for name, share in sorted(shares.items(), key=lambda item: -item[1]):
         row = {
@@ -100,15 +102,15 @@ def packed_rows(summary: dict, benchmarks: list[dict]) -> list[dict]:
 
 
 def points(benchmarks: list[dict]) -> pd.DataFrame:
-    """Cost per image in seconds by job, kind and what was varied."""
+    """Tabulate the cost per image in seconds by job, kind and the quantity that varies."""
     rows = []
-    for one in benchmarks:
-        info, seconds = one["extra_info"], one["stats"]["median"]
-        if one["group"].startswith("cost"):
+    for benchmark in benchmarks:
+        info, seconds = benchmark["extra_info"], benchmark["stats"]["median"]
+        if benchmark["group"].startswith("cost"):
             network = info["network"]
-            row = {"job": one["group"].split(", ")[1], "kind": info["kind"], "batch": info["batch"]}
+            row = {"job": benchmark["group"].split(", ")[1], "kind": info["kind"], "batch": info["batch"]}
             row |= {"timesteps": network["timesteps"], "width": network["width"], "share": float("nan")}
-        elif one["group"] == "packed, network":
+        elif benchmark["group"] == "packed, network":
             row = {"job": "infer", "kind": "static" if info["share"] == 1 and info["name"] == "STATIC" else "at_snn"}
             row |= {"share": info["share"]}
         else:
@@ -118,30 +120,30 @@ def points(benchmarks: list[dict]) -> pd.DataFrame:
 
 
 def draw(benchmarks: list[dict]) -> bytes:
-    """One panel per thing that varies, a colour per network, filled for inference and hollow for training: a PNG."""
+    """Draw one panel per quantity that varies, a colour per network, filled for inference and hollow for training, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    every = points(benchmarks)
+    all_points = points(benchmarks)
     figure, axes = plt.subplots(1, len(PANELS), figsize=(13, 3.8), layout="constrained")
-    varied = every[every.share.isna()]
-    base = varied.iloc[0]  # the point that all panels share is measured first
+    grid = all_points[all_points.share.isna()]
+    base = grid.iloc[0]  # the point that all panels share is measured first
     for axis, (key, title) in zip(axes, PANELS.items()):
-        rest = [other for other in PANELS if other not in (key, "share")]
-        shown = every.dropna(subset="share") if key == "share" else varied[(varied[rest] == base[rest]).all(axis=1)]
+        fixed = [other for other in PANELS if other not in (key, "share")]
+        panel_points = all_points.dropna(subset="share") if key == "share" else grid[(grid[fixed] == base[fixed]).all(axis=1)]
         for kind, label, colour in LINES:
             for job, style in (("infer", {"marker": "o"}), ("train", {"marker": "s", "mfc": "white", "ls": "--"})):
-                own = shown[(shown.kind == kind) & (shown.job == job)].sort_values(key)
+                line = panel_points[(panel_points.kind == kind) & (panel_points.job == job)].sort_values(key)
                 word = "inference" if job == "infer" else "training"
-                axis.plot(own[key], 1000 * own.cost, color=colour, lw=1.2, ms=5, label=f"{label}, {word}", **style)
+                axis.plot(line[key], 1000 * line.cost, color=colour, lw=1.2, ms=5, label=f"{label}, {word}", **style)
         axis.set(xlabel=title, ylabel="ms per image" if axis is axes[0] else None, ylim=(0, None))
         axis.grid(alpha=0.3)
         if key in ("timesteps", "batch"):
             axis.set_xscale("log", base=2)
         if key != "share":
-            axis.set_xticks(sorted(set(shown[key])), [f"{x:g}" for x in sorted(set(shown[key]))])
+            axis.set_xticks(sorted(set(panel_points[key])), [f"{x:g}" for x in sorted(set(panel_points[key]))])
             axis.minorticks_off()
     axes[1].set_xlim(0, 1.05)
     figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, ncols=4, loc="outside lower center")

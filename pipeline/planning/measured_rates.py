@@ -1,7 +1,8 @@
-"""Measured throughput by kind, on one device: from what a campaign recorded, else from throughput.json. Imports no torch.
+"""Collect measured throughput by kind, on one device: from a campaign's records, else from throughput.json. Imports no torch.
 
-What neither has is not known, and no number stands for it.
+A speed that is in neither is unknown, and no number stands for it.
 """
+# Tested in tests/pipeline/planning/test_plan.py
 
 import statistics
 from collections import defaultdict
@@ -16,9 +17,9 @@ from pipeline.planning.progress import Progress
 from pipeline.planning.recorded_times import Pass, Timing, passes, timing
 from pipeline.planning.training_kinds import Device
 
-ABOUT = ("device", "precision", "threads", "kernels", "gpu", "cores", "kinds")
+REQUIRED_KEYS = ("device", "precision", "threads", "kernels", "gpu", "cores", "kinds")
 HOUR = 3600  # seconds
-NUMBERS = ("trained", "passed", "energy", "weights_bytes", "checkpoint_bytes")
+POSITIVE_KEYS = ("trained", "passed", "energy", "weights_bytes", "checkpoint_bytes")
 
 
 @dataclass
@@ -42,97 +43,108 @@ class Rates:
 
 
 def throughput_file(campaign: Campaign) -> Path:
+    """Locate a campaign's throughput.json."""
     return campaign.folder / "throughput.json"
 
 
-def rates_of(campaign: Campaign, progress: dict[str, Progress], wanted: str | None = None) -> Rates:
-    """Throughput on one device: that of the records, else that of the file.
+def rates_of(campaign: Campaign, progress: dict[str, Progress], device_name: str | None = None) -> Rates:
+    """Collect the throughput on one device: that of the records, else that of the file.
 
-    Raises UserError where records are of several devices and `wanted`, a part of a device's name, names none of them.
+    `device_name`: a part of a device's name. Raises UserError where not exactly one measured device has it in its name, or where
+    records are of several devices and it is not given.
     """
-    timings, evaluated, notes = recorded(campaign, progress)
+    timings, evaluation_passes, notes = read_records(campaign, progress)
     path = throughput_file(campaign)
-    content = read_file(path) if path.exists() else None
-    seen = list(dict.fromkeys([*(told.device for told in timings.values()), *(one.device for one in evaluated)]))
-    rates = Rates(chosen(seen, content, wanted), notes=notes)
-    rates.notes += [f"records of {one} are not used: its hours are others" for one in seen if one != rates.device]
+    file_content = read_file(path) if path.exists() else None
+    recorded_devices = list(dict.fromkeys([*(t.device for t in timings.values()), *(p.device for p in evaluation_passes)]))
+    rates = Rates(choose_device(recorded_devices, file_content, device_name), notes=notes)
+    rates.notes += [
+        f"records of {device} are not used: its hours are others" for device in recorded_devices if device != rates.device
+    ]
     if rates.device:
-        own = {key: told for key, told in timings.items() if told.device == rates.device}
-        add_records(rates, campaign, own, [one for one in evaluated if one.device == rates.device])
-    if content and Device.told(content) == rates.device:
-        add_file(rates, content)
-    elif content:
-        rates.notes.append(f"{path} is not used: it is of {Device.told(content)}, whose hours are others")
+        device_timings = {key: t for key, t in timings.items() if t.device == rates.device}
+        add_records(rates, campaign, device_timings, [p for p in evaluation_passes if p.device == rates.device])
+    if file_content and Device.from_fields(file_content) == rates.device:
+        add_file(rates, file_content)
+    elif file_content:
+        rates.notes.append(f"{path} is not used: it is of {Device.from_fields(file_content)}, whose hours are others")
     return rates
 
 
-def recorded(campaign: Campaign, progress: dict[str, Progress]) -> tuple[dict[str, Timing], list[Pass], list[str]]:
-    """Timings by a run's id, the passes of evaluations, and what is damaged and so left out."""
-    timings, evaluated, notes = {}, [], []
+def read_records(campaign: Campaign, progress: dict[str, Progress]) -> tuple[dict[str, Timing], list[Pass], list[str]]:
+    """Read timings by a run's id, the passes of evaluations, and notes on damaged files, which are left out."""
+    timings, evaluation_passes, notes = {}, [], []
     for run in campaign.runs:
         try:
-            if told := timing(run, progress[run.id].entries):
-                timings[run.id] = told
-            evaluated += passes(campaign, run) if campaign.evaluations_of(run) else []
+            if run_timing := timing(run, progress[run.id].entries):
+                timings[run.id] = run_timing
+            evaluation_passes += passes(campaign, run) if campaign.evaluations_of(run) else []
         except UserError as error:
             notes.append(str(error))
-    return timings, evaluated, notes
+    return timings, evaluation_passes, notes
 
 
-def chosen(seen: list[Device], content: dict | None, wanted: str | None) -> Device | None:
-    """The one device whose hours are told; nothing where nothing was measured."""
-    known = list(dict.fromkeys([*seen, *([Device.told(content)] if content else [])]))
-    names = "; ".join(map(str, known)) or "none"
-    if wanted is not None:
-        known = [device for device in known if wanted.lower() in str(device).lower()]
-        if len(known) != 1:
-            raise UserError(f"{wanted!r} is a part of the names of {len(known)} devices that were measured, not of one: {names}")
-    elif len(seen) > 1:
+def choose_device(recorded: list[Device], file_content: dict | None, device_name: str | None) -> Device | None:
+    """Choose the one device whose hours are given; None where nothing was measured. Raises UserError as `rates_of` does."""
+    devices = list(dict.fromkeys([*recorded, *([Device.from_fields(file_content)] if file_content else [])]))
+    names = "; ".join(map(str, devices)) or "none"
+    if device_name is not None:
+        devices = [device for device in devices if device_name.lower() in str(device).lower()]
+        if len(devices) != 1:
+            raise UserError(
+                f"{device_name!r} is a part of the names of {len(devices)} devices that were measured, not of one: {names}"
+            )
+    elif len(recorded) > 1:
         raise UserError(
-            f"trainings were recorded on {len(seen)} devices, whose hours are not the same: name one (DEVICE=...): {names}"
+            f"trainings were recorded on {len(recorded)} devices, whose hours are not the same: name one (DEVICE=...): {names}"
         )
-    return known[0] if known else None
+    return devices[0] if devices else None
 
 
-def add_records(rates: Rates, campaign: Campaign, timings: dict[str, Timing], evaluated: list[Pass]) -> None:
-    """All that was recorded of a kind gives its rate: images over seconds, so that slow epochs count as long as they took."""
-    of_kind, of_pass = defaultdict(list), defaultdict(list)
-    rates.spent = {key: told.spent / HOUR for key, told in timings.items()}
+def add_records(rates: Rates, campaign: Campaign, timings: dict[str, Timing], evaluation_passes: list[Pass]) -> None:
+    """Add the rates from the records of one device.
+
+    A kind's rate is all images recorded of it over all their seconds, so that slow epochs count as long as they took.
+    """
+    timings_of_kind, timings_of_pass = defaultdict(list), defaultdict(list)
+    rates.spent = {key: run_timing.spent / HOUR for key, run_timing in timings.items()}
     for run in campaign.runs:
-        if told := timings.get(run.id):
-            of_kind[training_kinds.kind_of(run)].append(told)
-            of_pass[training_kinds.pass_of(run)].append(told)
-    for key, own in of_kind.items():
-        if images := sum(told.images for told in own):
-            rates.trained[key] = images / sum(told.seconds for told in own)
-    rates.ended, rates.passed = ends_of(of_kind), ends_of(of_pass)
+        if run_timing := timings.get(run.id):
+            timings_of_kind[training_kinds.kind_of(run)].append(run_timing)
+            timings_of_pass[training_kinds.pass_of(run)].append(run_timing)
+    for key, kind_timings in timings_of_kind.items():
+        if images := sum(run_timing.images for run_timing in kind_timings):
+            rates.trained[key] = images / sum(run_timing.seconds for run_timing in kind_timings)
+    rates.ended, rates.passed = ends_of(timings_of_kind), ends_of(timings_of_pass)
     rates.recorded = len(rates.trained)
-    by_kind = defaultdict(list)
-    for one in evaluated:
-        by_kind[one.kind].append(one.rate)
-    rates.passed |= {key: statistics.harmonic_mean(own) for key, own in by_kind.items()}
-    if known := [one.energy for one in evaluated if one.energy is not None]:
-        rates.energy = statistics.median(known)
+    rates_of_kind = defaultdict(list)
+    for evaluation_pass in evaluation_passes:
+        rates_of_kind[evaluation_pass.kind].append(evaluation_pass.rate)
+    rates.passed |= {key: statistics.harmonic_mean(pass_rates) for key, pass_rates in rates_of_kind.items()}
+    if energy_ratios := [evaluation_pass.energy for evaluation_pass in evaluation_passes if evaluation_pass.energy is not None]:
+        rates.energy = statistics.median(energy_ratios)
 
 
-def ends_of(timings: dict[str, list[Timing]]) -> dict[str, float]:
-    """Images per second at the ends of epochs: held-out and test images over the median of the seconds."""
-    known = {key: [told for told in own if told.ends] for key, own in timings.items()}
+def ends_of(timings_of_kind: dict[str, list[Timing]]) -> dict[str, float]:
+    """Compute images per second at the ends of epochs, by kind: held-out and test images over the median of the seconds."""
+    timings_with_ends = {
+        key: [run_timing for run_timing in kind_timings if run_timing.ends] for key, kind_timings in timings_of_kind.items()
+    }
     return {
-        key: own[0].passed / statistics.median(second for told in own for second in told.ends)
-        for key, own in known.items()
-        if own
+        key: kind_timings[0].passed / statistics.median(second for run_timing in kind_timings for second in run_timing.ends)
+        for key, kind_timings in timings_with_ends.items()
+        if kind_timings
     }
 
 
 def read_file(path: Path) -> dict:
-    """throughput.json. Raises UserError where it is damaged."""
-    content = read_json(path, *ABOUT)
+    """Read throughput.json. Raises UserError where it is damaged."""
+    content = read_json(path, *REQUIRED_KEYS)
     remedy = "delete it, and measure again: python -m pipeline.throughput"
     try:
-        Device.told(content)
+        Device.from_fields(content)
         for entry in content["kinds"]:
-            if not all(entry[key] is None or 0 < float(entry[key]) < float("inf") for key in NUMBERS if key in entry):
+            if not all(entry[key] is None or 0 < float(entry[key]) < float("inf") for key in POSITIVE_KEYS if key in entry):
                 raise ValueError(f"a number of {entry['title']} is out of range")
             if not isinstance(entry["pass_kind"], str) or not isinstance(entry["trained_kind"], str | None):
                 raise TypeError("a kind that is no name")
@@ -142,7 +154,7 @@ def read_file(path: Path) -> dict:
 
 
 def add_file(rates: Rates, content: dict) -> None:
-    """What the records don't tell."""
+    """Add the rates and sizes of throughput.json that the records lack."""
     rates.file = content
     for entry in content["kinds"]:
         if entry["trained_kind"]:

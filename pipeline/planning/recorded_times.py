@@ -1,4 +1,5 @@
-"""What records and evaluations say of the time they took. Imports no torch."""
+"""Compute times of trainings and evaluations from their records and results. Imports no torch."""
+# Tested in tests/pipeline/planning/test_plan.py
 
 import statistics
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ from pipeline.planning.training_kinds import Device
 
 @dataclass
 class Timing:
-    """One training: images trained in its epochs and the seconds of that; images passed over at an epoch's end, seconds of each.
+    """Times of one training: images trained and the seconds they took; images passed over at an epoch's end, seconds of each end.
 
-    `interrupted`: ends whose seconds nobody knows, since the training was stopped and went on in their epoch.
+    `interrupted`: ends whose seconds are unknown, since the training was stopped and went on in their epoch.
     """
 
     device: Device
@@ -29,14 +30,14 @@ class Timing:
 
     @property
     def spent(self) -> float:
-        """Seconds of training, stops left out."""
+        """Sum the seconds of training, stops left out; an interrupted end counts as the median of the others."""
         unknown = self.interrupted * statistics.median(self.ends) if self.ends else 0.0
         return self.seconds + sum(self.ends) + unknown
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One evaluation: its kind, images per second, and how many times longer the pass took that counts energy, where it is known."""
+    """One evaluation: its kind, images per second, and how many times longer its energy pass took; None where that is unknown."""
 
     device: Device
     kind: str
@@ -45,36 +46,36 @@ class Pass:
 
 
 def timing(run: Run, entries: list[dict]) -> Timing | None:
-    """The timing of a record; None where it has no epoch. The time between a stop and its `resume` counts for nothing, and that
-    of several processes once for each of their devices.
+    """Compute the timing of a training from its record; None where that has no epoch.
 
-    Raises UserError where it went on on another device, or does not say what its speed is told by.
+    The time between a stop and its `resume` is not counted; that of several processes is counted once for each of their devices.
+    Raises UserError where the training went on on another device, or its record lacks the device, the images or their rate.
     """
     if not any(entry["event"] == "epoch" for entry in entries):
         return None
-    told, images = made_on(run, [entry["provenance"] for entry in entries if "provenance" in entry])
-    before, stopped, processes = entries[0]["time"], False, 1
+    run_timing, epoch_images = empty_timing(run, [entry["provenance"] for entry in entries if "provenance" in entry])
+    last_time, stopped, processes = entries[0]["time"], False, 1
     for entry in entries:
         stopped |= entry["event"] == "resume"
         processes = entry.get("provenance", {}).get("processes", processes)
         if entry["event"] == "epoch":
             seconds = 0.0
             if entry["epoch"]:
-                seconds = images / speed(run, entry["metrics"])
-                told.images, told.seconds = told.images + images, told.seconds + processes * seconds
+                seconds = epoch_images / speed(run, entry["metrics"])
+                run_timing.images, run_timing.seconds = run_timing.images + epoch_images, run_timing.seconds + processes * seconds
             if stopped:
-                told.interrupted += 1
+                run_timing.interrupted += 1
             else:
-                told.ends.append(processes * (entry["time"] - before - seconds))
+                run_timing.ends.append(processes * (entry["time"] - last_time - seconds))
             stopped = False
-        before = entry["time"]
-    return told
+        last_time = entry["time"]
+    return run_timing
 
 
-def made_on(run: Run, provenances: list[dict]) -> tuple[Timing, int]:
-    """An empty timing of a record's device, and the images of an epoch."""
+def empty_timing(run: Run, provenances: list[dict]) -> tuple[Timing, int]:
+    """Create an empty timing on a record's device, and count the images of an epoch. Raises UserError as `timing` does."""
     try:
-        devices = {Device.told(one) for one in provenances}
+        devices = {Device.from_fields(provenance) for provenance in provenances}
         counts, batch = provenances[0]["data"]["counts"], run.recipe["batch"]
         images, passed = counts["train"] // batch * batch, counts["test"] + HELD_OUT
     except (KeyError, TypeError, AttributeError) as error:
@@ -87,6 +88,7 @@ def made_on(run: Run, provenances: list[dict]) -> tuple[Timing, int]:
 
 
 def speed(run: Run, metrics: dict) -> float:
+    """Read images per second from an epoch's metrics. Raises UserError where it is not a positive, finite number."""
     rate = metrics.get("images_per_second")
     if not isinstance(rate, int | float) or not 0 < rate < float("inf"):
         raise UserError(f"the record of {run.id} has an epoch whose images_per_second is {rate!r}: left out")
@@ -94,7 +96,7 @@ def speed(run: Run, metrics: dict) -> float:
 
 
 def passes(campaign: Campaign, run: Run) -> list[Pass]:
-    """Those of a run's evaluations. Raises UserError where their file is damaged."""
+    """Read the passes of a run's evaluations; none where they have no file. Raises UserError where it is damaged."""
     path = campaign.results_file(run)
     if not path.exists():
         return []
@@ -106,16 +108,18 @@ def passes(campaign: Campaign, run: Run) -> list[Pass]:
 
 
 def passes_in(campaign: Campaign, run: Run, content: dict) -> Iterator[Pass]:
-    """An evaluation's time is when it began, so the next one's tells how long it took: a pass that measures, one that counts
-    energy, and one over held-out images where exits are declared.
+    """Compute the passes of a run's evaluations from the content of their file.
+
+    An evaluation's time is when it began, so the next one's tells how long it took: a pass that measures, one that counts energy,
+    and one over held-out images where exits are declared.
     """
-    device, own = Device.told(content | {"threads": run.threads}), campaign.evaluations_of(run)
-    for evaluation, after in zip(own, [*own[1:], None]):
+    device, evaluations = Device.from_fields(content | {"threads": run.threads}), campaign.evaluations_of(run)
+    for evaluation, next_evaluation in zip(evaluations, [*evaluations[1:], None]):
         if evaluation.probe:
             continue
-        told, energy = content["evaluations"][evaluation.name], None
-        images, rate = told["metrics"]["images"], told["metrics"]["images_per_second"]
-        if after:
-            took = content["evaluations"][after.name]["time"] - told["time"]
-            energy = (took * rate - images - (HELD_OUT if evaluation.exits else 0)) / images
+        results, energy = content["evaluations"][evaluation.name], None
+        images, rate = results["metrics"]["images"], results["metrics"]["images_per_second"]
+        if next_evaluation:
+            seconds = content["evaluations"][next_evaluation.name]["time"] - results["time"]
+            energy = (seconds * rate - images - (HELD_OUT if evaluation.exits else 0)) / images
         yield Pass(device, training_kinds.pass_kind(evaluation), rate, energy)

@@ -1,21 +1,22 @@
-"""What makes a training or a pass as fast as another: kinds, and the device that a speed belongs to. Imports no torch.
+"""Sort trainings and passes into kinds of equal speed, and name the device that a speed belongs to. Imports no torch.
 
-Two trainings are of one kind where data set, network, timesteps, method, options, batch and what prepares their images are the
-same; a seed, epochs and learning rates change no speed, nor does the number of images. A pass (an evaluation, or the end of an
-epoch) is of a kind by the same, but for batch and recipe.
+Two trainings are of one kind where data set, network, timesteps, method, options, batch and the preparation of their images are
+the same; a seed, epochs and learning rates change no speed, nor does the number of images. A pass (an evaluation, or the end of
+an epoch) is of a kind by the same, but for batch and recipe.
 """
+# Tested in tests/pipeline/planning/test_plan.py
 
 from dataclasses import asdict, dataclass
 
 from pipeline.campaign.identity import Evaluation, Run
 from pipeline.core.checksums import digest
 
-PREPARES = ("batch", "mixup", "flip", "rand_augment", "erasing")  # of a recipe
+SPEED_FIELDS = ("batch", "mixup", "flip", "rand_augment", "erasing")  # fields of a recipe
 
 
 @dataclass(frozen=True)
 class Device:
-    """What hours are hours of. `kernels`: as `models.native.build.describe` begins; `threads` of one training."""
+    """The device that hours belong to. `kernels`: as `models.native.build.describe` begins; `threads` of one training."""
 
     name: str
     precision: str
@@ -24,11 +25,12 @@ class Device:
 
     @classmethod
     def of(cls, name: str, precision: str, threads: int, kernels: str) -> "Device":
+        """Create a device; of `kernels` only the part before the first colon counts."""
         return cls(name, precision, threads, kernels.split(":")[0])
 
     @classmethod
-    def told(cls, content: dict) -> "Device":
-        """From a file that has a device's fields among others."""
+    def from_fields(cls, content: dict) -> "Device":
+        """Create a device from the content of a file that has its fields among others."""
         return cls.of(content["device"], content["precision"], content["threads"], content["kernels"])
 
     def __str__(self) -> str:
@@ -36,23 +38,25 @@ class Device:
 
     @property
     def fields(self) -> dict:
+        """Give the fields as files name them."""
         fields = asdict(self)
         return {"device": fields.pop("name")} | fields
 
 
 def kind_of(run: Run) -> str:
-    """The kind of a training."""
-    told = run.identity
-    recipe = {key: value for key, value in told["recipe"].items() if key in PREPARES}
-    return digest([run.data.name, told["network"], run.method, told["options"], recipe])
+    """Compute the kind of a training, a digest."""
+    identity = run.identity
+    recipe = {key: value for key, value in identity["recipe"].items() if key in SPEED_FIELDS}
+    return digest([run.data.name, identity["network"], run.method, identity["options"], recipe])
 
 
 def pass_of(run: Run, timesteps: int | None = None, options: dict | None = None) -> str:
-    """The kind of a pass over images: of a training's own ones, or at other timesteps, with other options."""
-    told = run.identity
-    network = told["network"] | ({"timesteps": timesteps} if timesteps else {})
-    return digest([run.data.name, network, run.method, told["options"] if options is None else options])
+    """Compute the kind of a pass over images: of a training's own ones, or at other timesteps, with other options."""
+    identity = run.identity
+    network = identity["network"] | ({"timesteps": timesteps} if timesteps else {})
+    return digest([run.data.name, network, run.method, identity["options"] if options is None else options])
 
 
 def pass_kind(evaluation: Evaluation) -> str:
+    """Compute the kind of an evaluation's pass."""
     return pass_of(evaluation.run, evaluation.timesteps, evaluation.hashed_options)

@@ -1,1 +1,1 @@
-"""From finished runs to tables, figures, claims and the page, in this order: each imports from those before it only."""
+"""Make tables, figures, claims and the page from finished runs, in this order: each imports from those before it only."""

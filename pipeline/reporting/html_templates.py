@@ -1,4 +1,5 @@
-"""Open the templates of pages, which escape whatever they are given."""
+"""Open the pages' Jinja templates, which escape every value that is put into them."""
+# Tested in tests/faults/test_exposed_pages.py
 
 from pathlib import Path
 
@@ -11,12 +12,12 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def environment() -> Environment:
-    """Templates that escape whatever they are given."""
-    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["j2"]), trim_blocks=True)
-    made.filters |= {"number": number, "spread": spread, "energy": energy, "duration": duration, "name": name}
-    return made
+    """Open the templates with autoescaping and with the filters for numbers, energies, durations and names of methods."""
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["j2"]), trim_blocks=True)
+    templates.filters |= {"number": number, "spread": spread, "energy": energy, "duration": duration, "name": name}
+    return templates
 
 
 def name(method: str) -> Markup:
-    """A method's name, with the paper's raised e."""
+    """Write a method's name in HTML, "^e" as the superscript e that the paper prints."""
     return escape(method).replace("^e", Markup("<sup>e</sup>"))

@@ -1,1 +1,1 @@
-"""The training loop, and how it survives."""
+"""Train a run to its end: the loop, its checkpoints, and the processes that share its work."""

@@ -1,8 +1,8 @@
-"""The processes that train one run together, one device each: what they agree on and exchange.
+"""Join the processes that train one run together, one device each, and exchange tensors, flags and lists between them.
 
-torchrun starts them (`pipeline.train`); a process that it did not start is alone, and nothing here costs it anything.
-Sums over processes have another order of rounding than one process's, so a run's numbers move in the last digits with
-their number; the images of a batch, how they are mixed and what batch norm sees don't.
+torchrun starts them (`pipeline.train`); a process that it did not start trains alone, and nothing here costs it anything.
+Sums over processes are rounded in another order than in one process, so the last digits of a run's numbers change with the
+number of processes; the images of a batch, how they are mixed and what batch norm sees don't.
 """
 
 import os
@@ -14,11 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from models.norm_over_processes import share_norms
 
-NOTHING = object()
+PADDING = object()  # fills the shorter of the lists that are gathered
 
 
 def started() -> bool:
-    """Whether torchrun started this process as one of several."""
+    """Tell whether torchrun started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -26,7 +26,7 @@ class Team:
     """The processes of one training. `number` counts them from 0; process 0 alone writes."""
 
     def __init__(self):
-        """Join the others, where there are any. Flags go over gloo, so that they never wait for a GPU."""
+        """Join the other processes, where there are any. Flags go over gloo, so that they never wait for a GPU."""
         if started() and not distributed.is_initialized():
             gpu = torch.cuda.is_available()
             distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
@@ -36,31 +36,31 @@ class Team:
         self.writes = self.number == 0
 
     def parallel(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network as it takes a training step: its gradients are the mean over processes, its norms see all their rows."""
+        """Wrap the network for training steps: gradients become means over processes, and norms see the rows of all of them."""
         if not self.together:
             return network
         share_norms(network, device)
         return DistributedDataParallel(network)
 
-    def sum(self, own: Tensor) -> Tensor:
-        """The tensor summed over processes."""
-        total = own.clone()
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Sum each process's tensor over processes."""
+        total = tensor.clone()
         if self.together:
             distributed.all_reduce(total)
         return total
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Each flag, raised where any process raises it: all of them do the same then."""
+        """Combine each flag by `or` over processes, so that all of them act alike."""
         if not self.together:
             return flags
-        told = torch.tensor(flags, dtype=torch.uint8)
-        distributed.all_reduce(told, distributed.ReduceOp.MAX)
-        return tuple(bool(flag) for flag in told)
+        raised = torch.tensor(flags, dtype=torch.uint8)
+        distributed.all_reduce(raised, distributed.ReduceOp.MAX)
+        return tuple(bool(flag) for flag in raised)
 
-    def gather(self, own: list) -> list:
-        """What all processes have, dealt out in turn: the first of each, then the second. Every process gets it."""
+    def gather(self, items: list) -> list:
+        """Collect the items of all processes, in every process: the first item of each, then the second of each, and so on."""
         if not self.together:
-            return own
+            return items
         lists: list[list] = [[] for _ in range(self.count)]
-        distributed.all_gather_object(lists, own)
-        return [x for x in chain(*zip_longest(*lists, fillvalue=NOTHING)) if x is not NOTHING]
+        distributed.all_gather_object(lists, items)
+        return [item for item in chain(*zip_longest(*lists, fillvalue=PADDING)) if item is not PADDING]

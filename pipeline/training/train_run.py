@@ -1,9 +1,10 @@
-"""Stage 2: one training, from its parent's weights or from the start, to final weights and a record.
+"""Train one run, from its parent's weights or from scratch, to final weights and a record (stage 2).
 
-python -m pipeline.train --scale smoke --run ID. A training that was killed goes on where it was when it is started
-again, and ends with the same weights, bit for bit. With --processes N it becomes torchrun, which starts this again N times
+python -m pipeline.train --scale smoke --run ID. A training that was killed resumes when it is started again, and ends with
+the same weights, bit for bit. With --processes N it becomes torchrun, which starts this command N times
 (pipeline.training.processes).
 """
+# Tested in tests/pipeline/training/test_trainer.py
 
 import ctypes
 import fcntl
@@ -28,13 +29,13 @@ from pipeline.core.randomness import share_of_batch
 from pipeline.evaluation import gpu_locks
 
 MEMBER = "TORCHELASTIC_RUN_ID"  # torchrun sets it for the processes that it starts
-PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that comes when the parent ends
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: sets the signal that is sent when the parent ends
 
 
 def train(campaign: Campaign, run: Run, log: Path | None = None, processes: int = 1) -> None:
-    """Train a run to its end and publish it; what is complete appears under its name at once, done.json last.
+    """Train a run to its end and publish it: each file appears whole under its name, done.json last.
 
-    Raises UserError where so many processes can't share a batch.
+    Raises UserError where the run has failed before, and where so many processes can't share a batch.
     """
     failed = campaign.run_folder(run) / "failed.json"
     if failed.exists():
@@ -42,46 +43,47 @@ def train(campaign: Campaign, run: Run, log: Path | None = None, processes: int 
         raise UserError(f"{reason}; it has failed before, and is not tried again: mend the cause, then delete {failed}")
     if MEMBER in os.environ:
         return train_as_member(campaign, run, log)
-    share_of_batch(run.recipe["batch"], 0, processes)  # before it waits for anything
-    say = speaker(run, log)
-    with only_process(campaign.weights_folder(run) / ".lock", say):
+    share_of_batch(run.recipe["batch"], 0, processes)  # checked before anything is waited for
+    say = line_writer(run, log)
+    with run_lock(campaign.weights_folder(run) / ".lock", say):
         gpu_locks.take(processes, say)
         if processes > 1:
-            become_several(processes, run, say)
-        with only_first(campaign, run, say):
+            exec_torchrun(processes, run, say)
+        with writer_lock(campaign, run, say):
             train_here(campaign, run, say)
 
 
-def become_several(processes: int, run: Run, say) -> NoReturn:
-    """torchrun in the place of this process, with what it has locked: it starts the same command once a process."""
+def exec_torchrun(processes: int, run: Run, say) -> NoReturn:
+    """Replace this process by torchrun, which keeps its locks and starts the same command once for each process."""
     say(f"trains in {processes} processes")
-    os.environ["OMP_NUM_THREADS"] = str(run.threads)  # of each; torchrun would warn that nobody said
+    os.environ["OMP_NUM_THREADS"] = str(run.threads)  # of each process; torchrun warns where it isn't set
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
     launcher.append(f"--nproc-per-node={processes}")
-    os.execv(sys.executable, [*launcher, "--module", "--", "pipeline.train", *sys.argv[1:]])
+    command = sys.modules["__main__"].__spec__.name  # as `python -m` was given it
+    os.execv(sys.executable, [*launcher, "--module", "--", command, *sys.argv[1:]])
 
 
 def train_as_member(campaign: Campaign, run: Run, log: Path | None) -> None:
-    """One process of several: the one that became torchrun holds their devices and the run, and they end with it."""
+    """Train as one process of several, and end when torchrun ends: it holds the locks of the run and of their devices."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.environ["RANK"] != "0":
         return train_here(campaign, run, lambda line: None)
-    say = speaker(run, log)
-    with only_first(campaign, run, say):
+    say = line_writer(run, log)
+    with writer_lock(campaign, run, say):
         train_here(campaign, run, say)
 
 
-def only_first(campaign: Campaign, run: Run, say):
-    """The process that writes waits for one that a killed torchrun has left, which may still be saving."""
-    return only_process(campaign.weights_folder(run) / ".lock.first", say)
+def writer_lock(campaign: Campaign, run: Run, say):
+    """Take the lock of the process that writes; one that a killed torchrun has left may still be saving."""
+    return run_lock(campaign.weights_folder(run) / ".lock.first", say)
 
 
 def train_here(campaign: Campaign, run: Run, say) -> None:
-    """The training in this process, with the others of torchrun where it is one of them: the first one of them publishes."""
+    """Train in this process, together with torchrun's other processes where there are any; the first process publishes."""
     from pipeline.training.trainer import Stopped, TrainingFailed
 
     try:
-        trainer = to_the_end(campaign, run, say)
+        trainer = train_to_end(campaign, run, say)
     except Stopped as stopped:
         say(f"asked to stop: saved at {stopped}; it goes on there when it is started again")
         sys.exit(128 + signal.SIGTERM)
@@ -92,8 +94,10 @@ def train_here(campaign: Campaign, run: Run, say) -> None:
         publish(campaign, run, trainer)
 
 
-def to_the_end(campaign: Campaign, run: Run, say):
-    """The trainer of a run, at its last epoch. A loss that got lost between two looks at it is looked for step by step."""
+def train_to_end(campaign: Campaign, run: Run, say):
+    """Train a run to its last epoch and return its Trainer. If a loss between two checks of it is not finite, the steps since the
+    checkpoint are taken again, each with a check.
+    """
     from pipeline.training.trainer import Trainer, TrainingFailed
 
     with termination() as asked_to_stop:
@@ -107,10 +111,11 @@ def to_the_end(campaign: Campaign, run: Run, say):
                     trainer.fail(str(error))
                     raise
                 say(f"{error}; the steps since the checkpoint are taken again, one by one, to find which")
-            del trainer  # and the memory that it holds
+            del trainer  # frees the memory that it holds
 
 
 def publish(campaign: Campaign, run: Run, trainer) -> None:
+    """Write the final weights, the record, the declaration and then done.json, and tell MLflow of the end."""
     from pipeline.evaluation.weights import save_weights
 
     weights, folder = campaign.weights_file(run), campaign.run_folder(run)
@@ -126,21 +131,23 @@ def publish(campaign: Campaign, run: Run, trainer) -> None:
 
 @contextmanager
 def termination():
-    """A function that says whether the process was asked to end, by SIGTERM, since the block began."""
+    """Catch SIGTERM within the block; yields a function that tells whether it came since the block began."""
     asked = threading.Event()
-    handled = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    earlier_handler = signal.signal(signal.SIGTERM, lambda *_: asked.set())
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGTERM, handled)
+        signal.signal(signal.SIGTERM, earlier_handler)
 
 
 @contextmanager
-def only_process(lock: Path, say):
-    """No run is trained twice at once: who comes second waits, as a graph that was killed leaves its trainings behind."""
+def run_lock(lock: Path, say):
+    """Take the run's lock for the block, and wait for it where another process holds it: a training may outlive the Snakemake
+    that started it.
+    """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
-        os.set_inheritable(file.fileno(), True)  # by torchrun, which this process may become
+        os.set_inheritable(file.fileno(), True)  # torchrun, which may replace this process, keeps it
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -149,8 +156,8 @@ def only_process(lock: Path, say):
         yield
 
 
-def speaker(run: Run, log: Path | None):
-    """A function that puts plain lines on standard error and into the log; a progress bar stays below them."""
+def line_writer(run: Run, log: Path | None):
+    """Make a function that writes a line to standard error and to the log; a progress bar stays below the lines."""
 
     def say(line: str) -> None:
         from tqdm import tqdm
@@ -158,39 +165,39 @@ def speaker(run: Run, log: Path | None):
         line = f"{run.id}: {line}"
         tqdm.write(line, file=sys.stderr)
         if log:
-            note(log, line)
+            append_line(log, line)
 
     return say
 
 
-def note(log: Path, line: str) -> None:
+def append_line(log: Path, line: str) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         file.write(line + "\n")
 
 
 def train_logged(campaign: Campaign, run: Run, log: Path | None, processes: int) -> None:
-    """`train`; what stops it is put into the log too, and told by the first of several processes alone."""
+    """Train a run, and write an error that stops it to the log too; only the first of several processes reports it."""
     try:
         train(campaign, run, log, processes)
     except (UserError, OSError) as error:
         if os.environ.get("RANK", "0") != "0":
-            sys.exit(2)  # the first process says it
+            sys.exit(2)  # the first process reports the error
         if log:
-            note(log, f"error: {error}")
+            append_line(log, f"error: {error}")
         raise
 
 
 def end_as_member(main: Callable[[], None]) -> NoReturn:
-    """Run `main` in one process of several, and end without taking the group down, where PyTorch 2.13 can wait for Python's lock
-    for ever, as the thread that it waits for does.
+    """Run `main` in one process of several, then end without destroying the process group: there PyTorch 2.13 can wait for
+    ever for Python's lock, as does the thread that it waits for.
     """
     code = 1
     try:
         main()
         code = 0
-    except SystemExit as ended:
-        code = ended.code
+    except SystemExit as system_exit:
+        code = system_exit.code
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The training loop of METHOD's recipe, resumable at any step."""
+"""Train a run by METHOD's recipe, in a loop that can resume at any step."""
 
 import math
 import sys
@@ -33,15 +33,15 @@ class TrainingFailed(UserError):
 
 
 class Stopped(Exception):
-    """Asked to end, with everything saved: the next try goes on there."""
+    """An end that was asked for: everything is saved, and the next try resumes there."""
 
 
 class Trainer:
-    """One run from where its checkpoint stands to its last epoch, in one process or in several that do the same in step: each
-    has its share of every batch, and the first of them writes.
+    """The training of one run from its checkpoint to its last epoch, in one process or in several that take the same steps: each
+    computes its share of every batch, and the first of them writes.
 
     `say` takes a line for the log; `asked_to_stop` tells whether to save and end: then Stopped is raised after the step.
-    `watch`: look at each step's loss as it comes, which a GPU would have to wait for; else at each checkpoint.
+    `watch`: check every step's loss at once, for which a GPU has to wait; else at each checkpoint. None: only on a CPU.
     """
 
     def __init__(self, campaign: Campaign, run: Run, say, asked_to_stop=lambda: False, watch: bool | None = None):
@@ -72,6 +72,7 @@ class Trainer:
         self.totals = torch.zeros(2, dtype=torch.float64, device=self.compute.device)  # this process's loss and ponder x images
 
     def train(self) -> None:
+        """Train to the last epoch, from the checkpoint where there is one, and close the record."""
         self.resume()
         while self.position.epoch < self.epochs:
             self.train_epoch()
@@ -80,39 +81,44 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
+        """Return the path of the last checkpoint."""
         return self.folder / "checkpoint.pt"
 
     def resume(self) -> None:
-        """Weights, optimizer and record as the checkpoint has them, or a new record."""
+        """Restore weights, optimizer and record from the checkpoint, or begin a new record."""
         self.position = restore_checkpoint(self.checkpoint, self.run.id, self.backbone, self.optimizer, self.scaler, self.say)
         self.record.restore(self.position.record)
         sums = [self.position.sums.get(key, 0.0) * self.team.writes for key in ("loss", "ponder")]
         self.totals += torch.tensor(sums, dtype=torch.float64).to(self.totals)
-        complete = self.position.epoch == self.epochs
+        is_complete = self.position.epoch == self.epochs
         self.say(f"computes in {self.compute.precision}, {native.describe()}")
-        new = not self.position.record
-        if new:
+        is_new = not self.position.record
+        if is_new:
             self.record.append("start", run=self.run.id, provenance=self.provenance())
-        elif not complete:
-            self.same_arithmetic(self.record.entries()[0]["provenance"])
+        elif not is_complete:
+            self.check_same_arithmetic(self.record.entries()[0]["provenance"])
             self.record.append("resume", at_epoch=self.position.epoch, at_step=self.position.step, provenance=self.provenance())
             self.say(f"goes on at epoch {self.position.epoch}, step {self.position.step}")
         self.mirror = run_mirror(self.campaign, self.run, self.record.entries()[0])
-        if new:
+        if is_new:
             if self.run.parent:
                 self.record_epoch({})
-            self.save()  # before MLflow hears of it: else it would hear of another attempt after a kill
+            self.save()  # before telling MLflow: after a kill in between, it would be told of another attempt
         self.tell_mlflow()
         self.saved_at = time.monotonic()
 
     def tell_mlflow(self) -> None:
+        """Mirror the record to MLflow; only the process that writes does."""
         if self.team.writes:
             self.mirror.live(self.record.entries())
 
-    def same_arithmetic(self, before: dict) -> None:
-        """`auto` may mean something else on another machine, and a compiler be gone; a run stays as it began."""
-        kind = {"was": before["kernels"].split(":")[0], "is": native.describe().split(":")[0]}
-        for was, now in ((before["precision"], self.compute.precision), (kind["was"], kind["is"])):
+    def check_same_arithmetic(self, provenance_at_start: dict) -> None:
+        """Check that a resumed run computes as it began; elsewhere `auto` may be another precision, and a compiler missing.
+
+        Raises UserError where precision or kernels differ.
+        """
+        kernels = {"was": provenance_at_start["kernels"].split(":")[0], "is": native.describe().split(":")[0]}
+        for was, now in ((provenance_at_start["precision"], self.compute.precision), (kernels["was"], kernels["is"])):
             if was != now:
                 raise UserError(
                     f"run {self.run.id} was trained in {was} so far, this machine computes in {now}: "
@@ -120,12 +126,13 @@ class Trainer:
                 )
 
     def provenance(self) -> dict:
+        """Collect the code, versions, machine, arithmetic and data of this attempt."""
         facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": self.compute.name}
         facts |= {"kernels": native.describe(), "processes": self.team.count}
         return facts | {"precision": self.compute.precision, "threads": self.run.threads, "data": self.data.meta}
 
     def train_epoch(self) -> None:
-        """The steps of the epoch that are not yet taken."""
+        """Take the remaining steps of the epoch; save a checkpoint where one is due. Raises Stopped where asked to stop."""
         position = self.position
         self.schedule.step(position.epoch)
         self.network.train()
@@ -147,20 +154,24 @@ class Trainer:
             position.sums["seconds"] = position.sums.get("seconds", 0.0) + now - clock
             position.seconds += now - clock
             clock = now
-            due = now - self.saved_at >= 60 * self.campaign.experiment.checkpoint_minutes
-            stop, due = self.team.any(self.asked_to_stop(), due)
-            if stop or due:
+            is_due = now - self.saved_at >= 60 * self.campaign.experiment.checkpoint_minutes
+            stop, is_due = self.team.any(self.asked_to_stop(), is_due)
+            if stop or is_due:
                 self.save()
                 clock = time.monotonic()
             if stop:
                 raise Stopped(f"epoch {position.epoch + 1}, step {position.step}")
 
     def step(self, images: torch.Tensor, target: torch.Tensor) -> None:
+        """Take one training step on images [B, 3, S, S] and target probabilities [B, C].
+
+        Raises TrainingFailed, where each step is watched, if the loss or a weight is not finite.
+        """
         with self.compute.autocast():
             output = self.parallel(images)
         loss = self.loss(output, target)
         if self.watch and not math.isfinite(mean := self.team.sum(loss.detach()).item() / self.team.count):
-            raise self.lost(mean, images)
+            raise self.failure_in_layer(mean, images)
         self.optimizer.zero_grad()
         self.descend(loss)
         if self.watch:
@@ -178,34 +189,36 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
-    def lost(self, loss: float, images: torch.Tensor) -> TrainingFailed:
-        """A loss that is not finite, with its step and the layer in which it began."""
+    def failure_in_layer(self, loss: float, images: torch.Tensor) -> TrainingFailed:
+        """Make the error for a loss that is not finite, with its step and the first layer whose output is not finite."""
 
-        def again():
+        def run_again():
             with self.compute.autocast():
                 self.network(images)
 
-        where = first_not_finite(self.network, again)
+        where = first_not_finite(self.network, run_again)
         return self.failure(loss, f"epoch {self.position.epoch + 1}, step {self.position.step + 1}, {where}")
 
     def check_weights(self, where: str) -> None:
+        """Raise TrainingFailed if a weight is not finite; `where` is the epoch and step, in words."""
         if name := lost_weights(self.network):
             raise TrainingFailed(
                 f"run {self.run.id}: {name} is not finite {where}: lower the learning rate or use another precision"
             )
 
     def failure(self, loss: float, where: str) -> TrainingFailed:
+        """Make the error for a loss that is not finite; `where` is the epoch and step, in words."""
         return TrainingFailed(
             f"run {self.run.id}: the loss is {loss} in {where}: lower the learning rate or use another precision"
         )
 
     def fail(self, reason: str) -> None:
-        """Into record and MLflow; the checkpoint before it knows nothing of it."""
+        """Add the failure to record and MLflow; the checkpoint is from before it and does not contain it."""
         self.record.append("failed", epoch=self.position.epoch, step=self.position.step, reason=reason)
         self.tell_mlflow()
 
     def save(self) -> None:
-        """A checkpoint of this very step."""
+        """Save a checkpoint of the current step. Raises TrainingFailed where loss or weights are not finite."""
         loss, ponder = self.finite_totals()
         self.check_weights(f"in epoch {self.position.epoch + 1}, by step {self.position.step}")
         self.position.sums |= {"loss": loss, "ponder": ponder}
@@ -215,14 +228,14 @@ class Trainer:
         self.saved_at = time.monotonic()
 
     def finite_totals(self) -> tuple[float, float]:
-        """Loss and ponder summed over the epoch's images so far. Raises TrainingFailed where the loss is lost."""
+        """Sum loss and ponder over the epoch's images so far. Raises TrainingFailed where the loss is not finite."""
         loss, ponder = self.team.sum(self.totals).tolist()
         if not math.isfinite(loss):
             raise self.failure(loss, f"epoch {self.position.epoch + 1}, by step {self.position.step}")
         return loss, ponder
 
     def finish_epoch(self) -> None:
-        """Measure, record, save, and only then tell MLflow, which so never runs ahead of the checkpoint."""
+        """Measure, record and save an epoch, and only then tell MLflow, so that MLflow never is ahead of the checkpoint."""
         position = self.position
         images = self.batches.steps * self.run.recipe["batch"]
         loss, ponder = self.finite_totals()
@@ -235,20 +248,21 @@ class Trainer:
         entry = self.record_epoch(metrics)
         self.save()
         self.tell_mlflow()
-        shown = {key: entry["metrics"][key] for key in ("train_loss", "heldout_accuracy", "test_accuracy", "average_tokens")}
-        told = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
-        self.say(f"epoch {position.epoch}/{self.epochs}: {told}, {metrics['images_per_second']:.0f} images/s")
+        logged = {key: entry["metrics"][key] for key in ("train_loss", "heldout_accuracy", "test_accuracy", "average_tokens")}
+        logged_text = ", ".join(f"{key} {value:.4g}" for key, value in logged.items())
+        self.say(f"epoch {position.epoch}/{self.epochs}: {logged_text}, {metrics['images_per_second']:.0f} images/s")
         (stop,) = self.team.any(self.asked_to_stop())
         if stop and position.epoch < self.epochs:
             raise Stopped(f"the end of epoch {position.epoch}")
 
     def record_epoch(self, metrics: dict) -> dict:
-        """An epoch's line: what training gave, and accuracy and tokens measured now (epoch 0: before a retraining)."""
+        """Record an epoch: the metrics of its training, and accuracy and tokens measured now (epoch 0: before a retraining)."""
         epoch = self.position.epoch
         heldout, test = (self.measure(split) for split in ("heldout", "test"))
-        told = heldout.summary()
-        metrics |= {"heldout_accuracy": told["accuracy"], "test_accuracy": test.summary()["accuracy"]}
-        metrics |= {key: told[key] for key in ("average_tokens", "tokens_by_block", "merged_by_block", "halted_by_block")}
+        heldout_metrics = heldout.summary()
+        metrics |= {"heldout_accuracy": heldout_metrics["accuracy"], "test_accuracy": test.summary()["accuracy"]}
+        token_keys = ("average_tokens", "tokens_by_block", "merged_by_block", "halted_by_block")
+        metrics |= {key: heldout_metrics[key] for key in token_keys}
         if epoch and metrics["test_accuracy"] > self.position.best.get("test_accuracy", -1):
             self.position.best = {"epoch": epoch, "test_accuracy": metrics["test_accuracy"]}
         warnings = self.warnings(heldout)
@@ -266,15 +280,15 @@ class Trainer:
         return entry
 
     def warnings(self, heldout: Measurement) -> list[str]:
-        """What is dead in the network as it is now; spikes are listened for on the first held-out images."""
+        """List warnings of layers that never spike, on the first held-out images, and of tokens that all halt at once."""
         images = next(evaluation_batches(self.data, "heldout"))[0].to(self.compute.device, self.compute.dtype)
         return silent_layers.warnings(silent_layers.silent_layers(self.network, images, self.compute.autocast), heldout)
 
     def measure(self, split: str) -> Measurement:
-        """In the arithmetic of the training, as the evaluation is."""
-        place = {"device": self.compute.device, "dtype": self.compute.dtype, "arithmetic": self.compute.autocast}
+        """Measure the network on a split, in the arithmetic of the training. Raises TrainingFailed if a logit is not finite."""
+        compute_arguments = {"device": self.compute.device, "dtype": self.compute.dtype, "arithmetic": self.compute.autocast}
         batches = evaluation_batches(self.data, split, number=self.team.number, processes=self.team.count)
         try:
-            return measure(self.network, batches, **place, gather=self.team.gather)
+            return measure(self.network, batches, **compute_arguments, gather=self.team.gather)
         except NotFinite as error:
             raise TrainingFailed(f"run {self.run.id}: after epoch {self.position.epoch}, {split} images: {error}") from error

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.campaign.read_declaration import EXPERIMENTS, load
+from pipeline.command_line import CATALOGUE
 from pipeline.core import atomic_files
 from pipeline.core import record as records
 from pipeline.core.errors import UserError
 from pipeline.data.archives import archive_members
 from pipeline.data.datasets import cifar10
-from pipeline.data.folder_or_zip import opened
+from pipeline.data.folder_or_zip import open_tree
 from pipeline.data.prepared import Prepared
 from pipeline.evaluation.weights import load_weights, save_weights
 from pipeline.training.checkpoint import Position, restore_checkpoint, save_checkpoint
@@ -114,7 +115,7 @@ def test_json_that_is_nested_deeper_than_python_reads(tmp_path, read):
 @given(section=st.sampled_from(sorted(SMOKE)), value=values)
 def test_a_declaration_with_any_value_anywhere(tmp_path, section, value):
     (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | {section: value}))
-    refused(load, "smoke", tmp_path)
+    refused(load, "smoke", CATALOGUE, tmp_path)
 
 
 @many
@@ -126,7 +127,7 @@ def test_a_declaration_with_any_entry(tmp_path, data, value):
     keys = sorted(entry) + ["options", "seeds", "parent", "settings", "exits", "probe", "timesteps"]
     changed = entry | {data.draw(st.sampled_from(keys)): value}
     (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | {section: SMOKE[section] | {name: changed}}))
-    refused(load, "smoke", tmp_path)
+    refused(load, "smoke", CATALOGUE, tmp_path)
 
 
 @many
@@ -148,7 +149,7 @@ def test_archives_of_any_bytes(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
 
     def read():
-        with opened(tmp_path / "a.zip", "tiny-imagenet-200") as tree:
+        with open_tree(tmp_path / "a.zip", "tiny-imagenet-200") as tree:
             tree.names  # noqa: B018
 
     assert refused(archive_members, tmp_path / "a.tar.gz", ["x"]) and refused(read)
@@ -196,4 +197,4 @@ LAUGHS = "".join(f"      b{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 
 def test_a_declaration_that_nests_or_repeats_itself_without_end(tmp_path, text, said):
     (tmp_path / "smoke.yaml").write_text((EXPERIMENTS / "smoke.yaml").read_text())
     (tmp_path / "deep.yaml").write_text(f"scale: deep\nextends: smoke\n{text}\n")
-    assert said in refused(load, "deep", tmp_path)
+    assert said in refused(load, "deep", CATALOGUE, tmp_path)

@@ -7,13 +7,13 @@ import torch
 from reference import random_official_state_dict, reference_at_snn
 from reference_spikingformer import random_official_spikingformer_state_dict, reference_at_snn_on_spikingformer
 
-from models import native, packed
+from models import native
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer, from_official_spikingformer
 from models.native import build, fused
 from models.neuron import wide
 from models.packed import PackedATSNN
-from models.spikformer import NormConv
+from models.spiking_layers import NormConv
 
 WITH_KERNELS = pytest.param(True, marks=pytest.mark.skipif(build.library()[0] is None, reason=native.describe()))
 OPTIONS = (
@@ -245,7 +245,7 @@ class Counted:
             self.rows.setdefault(id(weight), []).append(x.shape[:-1].numel())
             return linear(x, weight, *rest)
 
-        monkeypatch.setattr(packed.F, "linear", count)  # the module itself, so that nn.Linear is counted too
+        monkeypatch.setattr(torch.nn.functional, "linear", count)  # the module itself, so that nn.Linear is counted too
         for stage in (m for m in network.backbone.sps.modules() if isinstance(m, NormConv)):
             stage.conv.register_forward_hook(lambda _, inputs, output: self.images.append(inputs[0].shape[0]))
 

@@ -1,6 +1,6 @@
-"""Data sets, one file each, found by its name.
+"""Define the data sets, one file each; a declaration names a set by its file.
 
-A data set has TITLE, CLASS_COUNT, IMAGE_SIZE, source(folder) -> Source, cheap and without decoding an image, and
+A data set has TITLE, CLASS_COUNT, IMAGE_SIZE, source(folder) -> Source, which is cheap and decodes no image, and
 read(folder, train, test) -> Raw, where `train` counts images besides the 1,000 held out; see `pipeline.data.sources`.
-COUNTS, where they are known before it is read: how many images `train` and `test` can be; a plan is made with them.
+COUNTS, where they are known before it is read, are the largest `train` and `test`; the plan of a campaign uses them.
 """

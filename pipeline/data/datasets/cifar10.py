@@ -1,4 +1,5 @@
-"""CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32x32, ten classes."""
+"""Define CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test colour images of 32x32, ten classes."""
+# Tested in tests/pipeline/data/test_cifar.py
 
 from pipeline.data.cifar import Cifar
 

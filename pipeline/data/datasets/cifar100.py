@@ -1,4 +1,5 @@
-"""CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32x32, 100 classes."""
+"""Define CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour images of 32x32, 100 classes."""
+# Tested in tests/pipeline/data/test_cifar.py
 
 from pipeline.data.cifar import Cifar
 

@@ -1,1 +1,1 @@
-"""The paper's sentences, each with what was measured here and a verdict."""
+"""Judge the paper's sentences: each with the number measured here and a verdict."""

@@ -1,9 +1,9 @@
-"""Stage 6: the paper's checkable sentences, each with what was measured here.  python -m pipeline.claims --scale smoke
+"""Stage 6: judge the paper's checkable sentences by what was measured here.  python -m pipeline.claims --scale smoke
 
 The rule is the same for all: a claim is a quantity per seed and a bound. It holds where the 95 % confidence interval of the
 mean over seeds (Student's t) lies beyond the bound on the claimed side, it doesn't hold where the interval lies on the
-other side, and else nothing can be told at this scale; neither can it from one seed, where the quantity was not measured,
-or where it was on networks that the sentence is not about. What is so by construction says so in its note.
+other side, and otherwise nothing can be told at this scale; nor can it from one seed, where the quantity was not measured,
+or where it was measured on networks that the sentence is not about. A claim that holds by construction says so in its note.
 """
 
 import pandas as pd
@@ -21,7 +21,7 @@ from pipeline.reporting.tables.readings import doubts
 HOLDS, DOES_NOT, UNKNOWN = "holds", "doesn't hold", "can't tell at this scale"
 CONFIDENCE = 0.95
 SENTENCES = ROOT / "baselines" / "paper_claims.yaml"
-STATED = "stated"  # a bound that is the paper's own number
+STATED = "stated"  # the bound is the paper's own number
 COLUMNS = [
     "claim",
     "sentence",
@@ -40,7 +40,7 @@ COLUMNS = [
 
 
 def judge(values: pd.Series, bound: float, below: bool) -> dict:
-    """The verdict of the rule, with the interval it was taken from."""
+    """Apply the rule to values, one per seed; give the verdict and its interval. Raises Unmeasured where there are no values."""
     from scipy import stats
 
     if values.empty:
@@ -59,47 +59,48 @@ def judge(values: pd.Series, bound: float, below: bool) -> dict:
 
 
 def read_sentences() -> dict[str, dict]:
-    """The paper's sentences by the name of the claim."""
+    """Read the paper's sentences, by the name of the claim."""
     return yaml.safe_load(SENTENCES.read_text())
 
 
 def claims(campaign: Campaign) -> pd.DataFrame:
-    """A line per claim and data set of the campaign that it is made of."""
+    """Judge every claim on every data set of the campaign that it applies to: a row each."""
     evidence, sentences = Evidence.read(campaign), read_sentences()
-    names = list(dict.fromkeys(evidence.readings.dataset))
-    asked = [(name, dataset) for name, claim in sentences.items() for dataset in names if is_of(claim, dataset)]
-    lines = [line(evidence, name, sentences[name], dataset) for name, dataset in asked]
-    return pd.DataFrame(lines, columns=COLUMNS)
+    datasets = list(dict.fromkeys(evidence.readings.dataset))
+    pairs = [(name, dataset) for name, claim in sentences.items() for dataset in datasets if applies_to(claim, dataset)]
+    rows = [claim_row(evidence, name, sentences[name], dataset) for name, dataset in pairs]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def is_of(claim: dict, dataset: str) -> bool:
-    """The paper says it of this data set, or of none in particular."""
+def applies_to(claim: dict, dataset: str) -> bool:
+    """Check that the paper makes a claim of this data set, or of none in particular."""
     states = STATED not in (claim.get("at_most"), claim.get("more_than")) or dataset in claim["stated"]
     return states and claim.get("only", dataset) == dataset
 
 
-def line(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
-    told = {"claim": name, "scale": evidence.campaign.experiment.scale, "stated": claim.get("stated", {}).get(dataset)}
-    told |= {key: claim[key] for key in ("sentence", "source", "quantity", "unit", "evidence")}
-    told["dataset"] = data_title(evidence.campaign.catalogue, dataset)
+def claim_row(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
+    """Judge one claim on one data set: a row of the table, its numbers rounded to four digits."""
+    row = {"claim": name, "scale": evidence.campaign.experiment.scale, "stated": claim.get("stated", {}).get(dataset)}
+    row |= {key: claim[key] for key in ("sentence", "source", "quantity", "unit", "evidence")}
+    row["dataset"] = data_title(evidence.campaign.catalogue, dataset)
     below = "at_most" in claim
     bound = claim["at_most"] if below else claim["more_than"]
-    bound = told["stated"] if bound == STATED else bound
-    told["rule"] = f"{'at most' if below else 'more than'} {bound:g} {claim['unit']}"
+    bound = row["stated"] if bound == STATED else bound
+    row["rule"] = f"{'at most' if below else 'more than'} {bound:g} {claim['unit']}"
     evidence.used.clear()
     try:
-        found = {"note": claim.get("construction")} | judge(MEASURES[name](evidence, dataset), bound, below)
-    except Undecided as other:
-        found = judge(other.values, bound, below) | {"verdict": UNKNOWN, "note": str(other)}
+        verdict = {"note": claim.get("construction")} | judge(MEASURES[name](evidence, dataset), bound, below)
+    except Undecided as undecided:
+        verdict = judge(undecided.values, bound, below) | {"verdict": UNKNOWN, "note": str(undecided)}
     except Unmeasured as error:
-        found = {"verdict": UNKNOWN, "n": 0, "note": str(error)}
-    dead = doubts(evidence.readings[evidence.readings.evaluation_id.isin(evidence.used)])
-    found["note"] = "; ".join(filter(None, (found.get("note"), dead and f"doubtful: {dead}"))) or None
-    return told | {key: round(x, 4) + 0.0 if isinstance(x, float) else x for key, x in found.items()}
+        verdict = {"verdict": UNKNOWN, "n": 0, "note": str(error)}
+    warnings = doubts(evidence.readings[evidence.readings.evaluation_id.isin(evidence.used)])
+    verdict["note"] = "; ".join(filter(None, (verdict.get("note"), warnings and f"doubtful: {warnings}"))) or None
+    return row | {key: round(x, 4) + 0.0 if isinstance(x, float) else x for key, x in verdict.items()}
 
 
 def judge_all(campaign: Campaign) -> pd.DataFrame:
-    """`claims`, written to tables/claims.csv."""
+    """Judge the claims and write them to tables/claims.csv."""
     table = claims(campaign)
     atomic_files.replace(campaign.folder / "tables" / "claims.csv", table.to_csv(index=False, lineterminator="\n"))
     mark_made(campaign, "claims")

@@ -1,1 +1,1 @@
-"""What figures are drawn with: one style, shared panels, and what a campaign has measured."""
+"""Draw figures: one style, shared panels, and look-ups of what a campaign has measured."""

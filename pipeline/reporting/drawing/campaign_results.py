@@ -1,4 +1,5 @@
-"""What figures, claims and the report read of a finished campaign: tables, a probe's numbers, arrays."""
+"""Read a finished campaign for figures, claims and the report: tables, a probe's metrics, arrays, images."""
+# Tested in tests/pipeline/reporting/figures/test_figures.py
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
 
 SIDE = 8  # tokens per side of an image
-HIDDEN = 225  # the grey that stands for images which are not shown
+HIDDEN = 225  # grey (0 to 255) in place of images that may not be shown
 Item = TypeVar("Item")
 
 
 def table_file(campaign: Campaign, name: str) -> Path:
-    """Where a table of the campaign is. Raises MissingData, a UserError, where it is not."""
+    """Find the file of a table of the campaign. Raises MissingData, a UserError, where there is none."""
     path = campaign.folder / "tables" / f"{name}.csv"
     if not path.exists():
         raise MissingData(f"{path} is missing: run snakemake, which makes it, or python -m pipeline.aggregate first")
@@ -37,59 +38,62 @@ def table_file(campaign: Campaign, name: str) -> Path:
 def read_table(
     campaign: Campaign, name: str, *wanted: str, numbers: Iterable[str] = (), empty: bool = False, **options
 ) -> pd.DataFrame:
-    """A table of the campaign, the columns `wanted` and of `numbers` among others.
+    """Read a table of the campaign, which must have the columns `wanted` and `numbers`, the latter as numbers.
 
-    Raises MissingData where it is missing or damaged, as it is without a line, unless it may be `empty`.
+    Raises MissingData where it is missing or damaged; one without rows is damaged, unless it may be `empty`.
     """
     import pandas as pd
 
     path = table_file(campaign, name)
     try:
-        lines = pd.read_csv(path, **options)
-        lines = lines.assign(**{key: pd.to_numeric(lines[key]) for key in numbers if key in lines})
-        if lines.empty and not empty:
+        rows = pd.read_csv(path, **options)
+        rows = rows.assign(**{key: pd.to_numeric(rows[key]) for key in numbers if key in rows})
+        if rows.empty and not empty:
             raise ValueError("it has no line")
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise MissingData(f"{path} is damaged ({' '.join(str(error).split())}): delete it, and it is made again") from error
-    if lacking := [column for column in (*wanted, *numbers) if column not in lines]:
+    if lacking := [column for column in (*wanted, *numbers) if column not in rows]:
         raise MissingData(f"{path} is damaged, it lacks {', '.join(lacking)}: delete it, and it is made again")
-    return lines
+    return rows
 
 
 def table(campaign: Campaign, name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
-    """The lines of a table of the campaign (`readings`, `energy`) that belong to evaluations, in their order."""
+    """Read the rows of a table (`readings`, `energy`) that belong to evaluations, in their order.
+
+    Raises MissingData where an evaluation has no row.
+    """
     path = table_file(campaign, name)
-    lines = read_table(campaign, name, "evaluation_id", keep_default_na=False)
+    all_rows = read_table(campaign, name, "evaluation_id", keep_default_na=False)
     place = {evaluation.id: i for i, evaluation in enumerate(evaluations)}
-    own = lines[lines.evaluation_id.isin(place)]
-    lacking = [evaluation.id for evaluation in evaluations if evaluation.id not in set(own.evaluation_id)]
+    rows = all_rows[all_rows.evaluation_id.isin(place)]
+    lacking = [evaluation.id for evaluation in evaluations if evaluation.id not in set(rows.evaluation_id)]
     if lacking:
         raise MissingData(f"{path} has no lines of {', '.join(lacking)}: they are measured by evaluations that are no probes")
-    return own.sort_values("evaluation_id", key=lambda ids: ids.map(place), kind="stable").reset_index(drop=True)
+    return rows.sort_values("evaluation_id", key=lambda ids: ids.map(place), kind="stable").reset_index(drop=True)
 
 
 def at_all_timesteps(readings: pd.DataFrame) -> pd.DataFrame:
-    """Each evaluation at all the timesteps that it runs, no exits; titles say which, where they are not those it was trained with."""
-    own = readings[readings.exit == ""]
-    own = own[own.timesteps == own.groupby("evaluation_id").timesteps.transform("max")]
-    at = own.title + " (T = " + own.timesteps.astype(int).astype(str) + ")"
-    return own.assign(title=own.title.where(own.timesteps == own.trained_timesteps, at))
+    """Select each evaluation's row at the last timestep that it runs, no exits; titles say T where the training had another."""
+    rows = readings[readings.exit == ""]
+    rows = rows[rows.timesteps == rows.groupby("evaluation_id").timesteps.transform("max")]
+    title_with_t = rows.title + " (T = " + rows.timesteps.astype(int).astype(str) + ")"
+    return rows.assign(title=rows.title.where(rows.timesteps == rows.trained_timesteps, title_with_t))
 
 
 def timesteps(readings: pd.DataFrame) -> dict[str, list[int]]:
-    """The timesteps of each evaluation's readings, without exits."""
-    own = readings[readings.exit == ""]
-    return {name: sorted({int(t) for t in of}) for name, of in own.groupby("evaluation", sort=False).timesteps}
+    """List the timesteps of each evaluation's rows, without exits, by its name."""
+    rows = readings[readings.exit == ""]
+    return {name: sorted({int(t) for t in column}) for name, column in rows.groupby("evaluation", sort=False).timesteps}
 
 
 def exits(readings: pd.DataFrame) -> dict[str, list[str]]:
-    """The exits of each evaluation."""
-    own = readings[readings.exit != ""]
-    return {name: list(dict.fromkeys(of)) for name, of in own.groupby("evaluation", sort=False).exit}
+    """List the exits of each evaluation's rows, by its name."""
+    rows = readings[readings.exit != ""]
+    return {name: list(dict.fromkeys(column)) for name, column in rows.groupby("evaluation", sort=False).exit}
 
 
 def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict:
-    """The numbers that an evaluation or a probe left, those of `wanted` among them."""
+    """Read the metrics of an evaluation or a probe: those `wanted`, or all. Raises MissingData where one is missing."""
     path = campaign.results_file(evaluation.run)
     try:
         metrics = atomic_files.read_sealed(path, "evaluations")["evaluations"][evaluation.name]["metrics"]
@@ -100,18 +104,21 @@ def metrics_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict
 
 
 def arrays_of(campaign: Campaign, evaluation: Evaluation, *wanted: str) -> dict[str, np.ndarray]:
-    """The arrays of an evaluation, all that are `wanted` (pipeline.evaluation.evaluate_run.arrays_of says which there are)."""
+    """Read arrays of an evaluation (pipeline.evaluation.evaluate_run.arrays_of says which there are).
+
+    Raises MissingData where one `wanted` is missing.
+    """
     path = campaign.arrays_file(evaluation.run)
     if not path.exists():
         raise MissingData(f"{path} is missing: run snakemake, which makes it, or evaluate run {evaluation.run.id} first")
-    found = read_arrays(path, evaluation.name, *wanted)
-    if lacking := [name for name in wanted if name not in found]:
+    arrays = read_arrays(path, evaluation.name, *wanted)
+    if lacking := [name for name in wanted if name not in arrays]:
         raise MissingData(f"{evaluation.id} has no {', '.join(lacking)}: name an evaluation of a method that adapts tokens")
-    return found
+    return arrays
 
 
 def test_images(campaign: Campaign, evaluation: Evaluation) -> Split:
-    """The test images of an evaluation as figures show them: grey where the declaration says that they are not to be shown."""
+    """Read an evaluation's test images as figures show them: grey where the declaration forbids to show them."""
     split = Prepared(evaluation.run.data.folder).split("test")
     if campaign.experiment.show_images:
         return split
@@ -119,12 +126,12 @@ def test_images(campaign: Campaign, evaluation: Evaluation) -> Split:
 
 
 def about_images(campaign: Campaign) -> str:
-    """The last sentence of a figure's caption that shows images."""
+    """Write the last sentence of the caption of a figure with images: why they are grey; empty where they are shown."""
     return "" if campaign.experiment.show_images else " Grey stands for the images, which are not passed on with these results."
 
 
 def fates(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
-    """What became of each token in each block: uint8 [L, T, N, K0], 0 computed there, 1 merged away by then, 2 halted."""
+    """Compute each token's fate in each block: uint8 [L, T, N, K0], 0 computed there, 1 merged away by then, 2 halted."""
     arrays = arrays_of(campaign, evaluation, "halt_block", "merge_block")
     halt, merge = arrays["halt_block"], arrays["merge_block"]
     block = np.arange(1, evaluation.run.network["depth"] + 1)[:, None, None, None]
@@ -134,7 +141,7 @@ def fates(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
 
 
 def correct(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
-    """Which test images the mean of all logits classifies right: bool [N], not all of them False."""
+    """Find the test images that the mean of all logits classifies right: bool [N]. Raises MissingData where there is none."""
     arrays = arrays_of(campaign, evaluation, "logits", "labels")
     right = arrays["logits"].mean(0, dtype=float).argmax(-1) == arrays["labels"]
     if not right.any():
@@ -142,25 +149,25 @@ def correct(campaign: Campaign, evaluation: Evaluation) -> np.ndarray:
     return right
 
 
-def plain(table: pd.DataFrame) -> list[dict]:
-    """Its lines as JSON has them: null where there is no number."""
+def json_rows(table: pd.DataFrame) -> list[dict]:
+    """Convert a table to rows for JSON, with None (null) where there is no number."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def seeds(counts: Iterable[int]) -> str:
-    """How many seeds are behind what is drawn, in words."""
-    few, most = min(found := list(counts)), max(found)
-    return f"n = {most if few == most else f'{few} to {most}'} seed{'s' if most > 1 else ''}"
+    """Say how many seeds are behind what is drawn: "n = 3 seeds", or "n = 2 to 3 seeds"."""
+    least, most = min(numbers := list(counts)), max(numbers)
+    return f"n = {most if least == most else f'{least} to {most}'} seed{'s' if most > 1 else ''}"
 
 
 def spread(values: list) -> dict:
-    """Mean and sample standard deviation (None of one seed) over the first axis, the seeds, element by element."""
-    found = np.array(values)
-    return {"mean": found.mean(0).tolist(), "std": found.std(0, ddof=1).tolist() if len(found) > 1 else None}
+    """Compute mean and sample standard deviation (None for one seed) over the first axis, the seeds, element by element."""
+    by_seed = np.array(values)
+    return {"mean": by_seed.mean(0).tolist(), "std": by_seed.std(0, ddof=1).tolist() if len(by_seed) > 1 else None}
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], object]) -> dict[object, list[Item]]:
-    """Items that have the same key together, keys in the order of first mention."""
+    """Group items by their key, keys in the order of first mention."""
     groups: dict[object, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -168,16 +175,16 @@ def grouped(items: Iterable[Item], key: Callable[[Item], object]) -> dict[object
 
 
 def by_data(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
-    """Evaluations by their data set: a panel each."""
+    """Group evaluations by their data set: a panel each."""
     return grouped(evaluations, lambda evaluation: evaluation.run.data.name)
 
 
 def common_seeds(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Those of the seeds that every declared evaluation has; all of them where there are none."""
-    seeds = set.intersection(*({e.run.seed for e in own} for own in by_name(evaluations).values()))
+    """Keep the evaluations of seeds that every declared evaluation has; all of them where no seed is common."""
+    seeds = set.intersection(*({e.run.seed for e in same_name} for same_name in by_name(evaluations).values()))
     return [e for e in evaluations if e.run.seed in seeds] or evaluations
 
 
 def by_name(evaluations: list[Evaluation]) -> dict[str, list[Evaluation]]:
-    """The seeds of each declared evaluation."""
+    """Group evaluations by their declared name: its seeds together."""
     return grouped(evaluations, lambda evaluation: evaluation.name)

@@ -1,8 +1,9 @@
-"""Stage 5: a figure of the declaration, from evaluations.  python -m pipeline.figure --scale smoke --figure NAME
+"""Stage 5: draw a figure of the declaration from evaluations.  python -m pipeline.figure --scale smoke --figure NAME
 
 Writes figures/NAME.svg, .pdf and .json (the numbers, the caption, the evaluations shown). A figure that lacks its data
 says so in all three and stops nothing else.
 """
+# Tested in tests/pipeline/reporting/figures/test_figures.py
 
 import json
 import os
@@ -28,24 +29,25 @@ KINDS = TRAINED, NOT_RETRAINED, PROBED = (
 
 
 def draw(campaign: Campaign, name: str) -> dict:
+    """Draw a figure and write its files; return its numbers. Raises UserError where the scale does not declare it."""
     if name not in campaign.experiment.figures:
         raise UserError(
             f"figure {name!r} is not in scale {campaign.experiment.scale!r}: {nearest(name, campaign.experiment.figures)}"
         )
     evaluations = [e for wanted in campaign.experiment.figures[name].evaluations for e in campaign.named(wanted)]
     module = campaign.catalogue.figures[name]
-    picture, numbers = painted(campaign, module, name, evaluations)
+    picture, numbers = draw_or_explain(campaign, module, name, evaluations)
     numbers = {
         "title": module.TITLE,
         "definition": module.DEFINITION,
         "scale": campaign.experiment.scale,
         "missing": None,
     } | numbers
-    made = numbers.get("made") or how_made(
+    training_text = numbers.get("made") or describe_training(
         campaign.catalogue, evaluations, numbers.get("timesteps", {}), numbers.get("exits", {})
     )
     numbers |= {
-        "made": made + doubts(campaign, evaluations),
+        "made": training_text + doubts(campaign, evaluations),
         "evaluations": [{"id": e.id, "name": e.name, "run": e.run.id} for e in evaluations],
     }
     canvas.save(picture, campaign.folder / "figures" / name)
@@ -54,18 +56,18 @@ def draw(campaign: Campaign, name: str) -> dict:
     return numbers
 
 
-def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]) -> tuple:
-    """The picture and its numbers, or words that say what is missing."""
+def draw_or_explain(campaign: Campaign, module, name: str, evaluations: list[Evaluation]) -> tuple:
+    """Draw the picture and its numbers; where that fails, a notice with the reason in place of both."""
     try:
         for path in campaign.figure_inputs(name):
             if not os.path.exists(path):
                 raise UserError(f"{path} is missing: run snakemake, which makes it, or evaluate first")
         picture, numbers = module.draw(campaign, evaluations)
-        json.dumps(numbers)  # what it can't hold is a fault of the figure too
+        json.dumps(numbers)  # numbers that JSON can't hold are a fault of the figure too
         return picture, numbers
     except UserError as error:
         reason = str(error)
-    except Exception as error:  # a fault in one figure is no reason to have none
+    except Exception as error:  # a fault in one figure does not stop the others
         traceback.print_exc(file=sys.stderr)
         reason = f"{type(error).__name__}: {error}"
     canvas.pyplot().close("all")
@@ -74,56 +76,59 @@ def painted(campaign: Campaign, module, name: str, evaluations: list[Evaluation]
     return picture, {"missing": reason, "caption": f"Not drawn: {reason}"}
 
 
-def how_made(
+def describe_training(
     catalogue: Catalogue, evaluations: list[Evaluation], timesteps: dict[str, list[int]], exits: dict[str, list[str]]
 ) -> str:
-    """A caption's last sentences: on which data and network, what was trained as it is shown, and what only evaluated.
+    """Write a caption's last sentences: data, network, and which networks were trained as shown and which only evaluated so.
 
     By an evaluation's name: `timesteps` at which it is shown, where they are others than it runs, and the `exits` shown.
     """
-    told = []
-    for (data, architecture), own in campaign_results.grouped(
+    paragraphs = []
+    for (data, architecture), group in campaign_results.grouped(
         evaluations, lambda e: (e.run.data.name, e.run.architecture)
     ).items():
         kinds: dict[str, list[str]] = {kind: [] for kind in KINDS}
-        for name, (evaluation, *_) in campaign_results.by_name(own).items():
+        for name, (evaluation, *_) in campaign_results.by_name(group).items():
             for kind, words in origin(catalogue, evaluation, timesteps.get(name, [evaluation.timesteps])):
                 kinds[kind].append(words)
             title = method_title(catalogue, evaluation.run.method, evaluation.options)
             kinds[NOT_RETRAINED] += [
-                f"{title} with the exit of {catalogue.methods[leaves].TITLE}" for leaves in exits.get(name, [])
+                f"{title} with the exit of {catalogue.methods[exit_method].TITLE}" for exit_method in exits.get(name, [])
             ]
-        said = [f"{kind}: {'; '.join(dict.fromkeys(words))}." for kind, words in kinds.items() if words]
-        told.append(" ".join([f"{data_title(catalogue, data)}, {architecture}.", *said]))
-    return " ".join(told) or "Computed from the formulas alone: no training, no evaluation."
+        sentences = [f"{kind}: {'; '.join(dict.fromkeys(words))}." for kind, words in kinds.items() if words]
+        paragraphs.append(" ".join([f"{data_title(catalogue, data)}, {architecture}.", *sentences]))
+    return " ".join(paragraphs) or "Computed from the formulas alone: no training, no evaluation."
 
 
 def origin(catalogue: Catalogue, evaluation: Evaluation, timesteps: list[int]) -> list[tuple[str, str]]:
-    """How an evaluation came to be, as kinds, each with what is of that kind."""
+    """Describe how an evaluation was trained and evaluated: pairs of a kind (of KINDS) and the words for it."""
     run = evaluation.run
     trained, at = method_title(catalogue, run.method, run.options), run.network["timesteps"]
     changed = {key: value for key, value in evaluation.options.items() if value != run.options[key]}
     others = [t for t in timesteps if t != at]
     if not changed and not evaluation.probe and at in timesteps:
         return [(TRAINED, trained)] + ([(NOT_RETRAINED, f"{trained}{at_timesteps(others)}")] if others else [])
-    words = trained + (f" with {baselines.named(changed)}" if changed else "") + (at_timesteps(timesteps) if others else "")
+    words = (
+        trained + (f" with {baselines.options_text(changed)}" if changed else "") + (at_timesteps(timesteps) if others else "")
+    )
     words += f" (trained at {at})" if at not in timesteps else ""
-    some = evaluation.settings.get("images")
-    words += f", first {some} test images" if some else ""
+    image_count = evaluation.settings.get("images")
+    words += f", first {image_count} test images" if image_count else ""
     return [(PROBED if evaluation.probe else NOT_RETRAINED, words)]
 
 
 def doubts(campaign: Campaign, evaluations: list[Evaluation]) -> str:
-    """What is dead in the networks that are shown, in a last sentence, or nothing."""
-    told = []
+    """Write a last sentence with the warnings about the networks that are shown; empty where there are none."""
+    texts = []
     for evaluation in evaluations:
         try:
-            found = recorded.evaluation_entries(campaign, evaluation)[-1]["warnings"]
-        except UserError:  # it is missing or damaged, and the figure says so where it needs it
+            warnings = recorded.evaluation_entries(campaign, evaluation)[-1]["warnings"]
+        except UserError:  # missing or damaged: the figure itself says so where it needs it
             continue
-        told += [f"{evaluation.name}, seed {evaluation.run.seed}: {text}" for text in found]
-    return f" Doubtful: {'; '.join(told)}." if told else ""
+        texts += [f"{evaluation.name}, seed {evaluation.run.seed}: {warning}" for warning in warnings]
+    return f" Doubtful: {'; '.join(texts)}." if texts else ""
 
 
 def at_timesteps(timesteps: list[int]) -> str:
+    """Write timesteps for a caption: " at T = 1, 2"."""
     return f" at T = {', '.join(map(str, timesteps))}"

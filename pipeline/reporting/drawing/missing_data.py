@@ -1,7 +1,8 @@
-"""Say that a figure lacks its data."""
+"""Define the error of a figure that lacks its data."""
+# Tested in tests/pipeline/reporting/figures/test_figures.py
 
 from pipeline.core.errors import UserError
 
 
 class MissingData(UserError):
-    """A figure lacks what it shows; says what, and how to get it."""
+    """A figure lacks its data; the message says which, and how to get them."""

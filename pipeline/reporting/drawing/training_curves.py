@@ -1,4 +1,4 @@
-"""The picture of all trainings that the report shows: loss, held-out accuracy and tokens over epochs."""
+"""Draw all trainings for the report: loss, held-out accuracy and tokens over epochs."""
 
 import pandas as pd
 
@@ -12,12 +12,12 @@ COLUMNS = {
     "heldout_accuracy": "held-out accuracy (%)",
     "average_tokens": "tokens computed (share)",
 }
-STROKES = ("-", "--", ":", "-.")  # of one method's runs with different options, in their order
-MOST_MARKED = 12  # epochs up to which each one has a marker
+STROKES = ("-", "--", ":", "-.")  # line styles of one method's runs with different options, in their order
+MOST_MARKED = 12  # epochs; with more, points have no markers
 
 
 def draw(campaign: Campaign, curves: pd.DataFrame) -> bytes:
-    """A row per data set and network, a line per seed, a colour per method: an SVG, the same bytes for the same curves."""
+    """Draw a row per data set and network, a line per seed, a colour per method: an SVG, the same bytes for the same curves."""
     rows = campaign_results.grouped(
         campaign.runs, lambda run: f"{data_title(campaign.catalogue, run.data.name)}, {run.architecture}"
     )
@@ -25,24 +25,24 @@ def draw(campaign: Campaign, curves: pd.DataFrame) -> bytes:
     for row, (title, runs) in zip(axes, rows.items()):
         labels = list(dict.fromkeys(run.label for run in runs))
         for label in labels:
-            same = [run for run in runs if run.label == label]
-            lines(campaign, row, same, stroke(labels, label, runs), curves)
+            runs_of_label = [run for run in runs if run.label == label]
+            draw_run(campaign, row, runs_of_label, stroke(labels, label, runs), curves)
         row[0].set_title(title, loc="left", fontweight="bold")
         row[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
-    drawn = canvas.svg(figure)
+    svg = canvas.svg(figure)
     canvas.pyplot().close(figure)
-    return drawn
+    return svg
 
 
 def stroke(labels: list[str], label: str, runs: list[Run]) -> str:
-    """Which of its method's runs this is, as a kind of line."""
+    """Choose the kind of line of a run, by its place among its method's runs."""
     methods = {run.label: run.method for run in runs}
-    alike = [other for other in labels if methods[other] == methods[label]]
-    return STROKES[alike.index(label) % len(STROKES)]
+    same_method = [other for other in labels if methods[other] == methods[label]]
+    return STROKES[same_method.index(label) % len(STROKES)]
 
 
-def lines(campaign: Campaign, row, runs: list[Run], kind: str, curves: pd.DataFrame) -> None:
-    """One declared run in a row of panels: a thin line per seed; all have the same look, the first has the name."""
+def draw_run(campaign: Campaign, row, runs: list[Run], kind: str, curves: pd.DataFrame) -> None:
+    """Draw one declared run into a row of panels: a thin line per seed, all in one style, the first named in the legend."""
     first = runs[0]
     title = method_title(campaign.catalogue, first.method, first.options)
     for axis, (key, name) in zip(row, COLUMNS.items()):
@@ -57,5 +57,5 @@ def lines(campaign: Campaign, row, runs: list[Run], kind: str, curves: pd.DataFr
 
 
 def begin(run: Run, curves: pd.DataFrame) -> int:
-    """The epochs that a run's weights had when it began: those of its parent."""
+    """Count the epochs that a run's weights had been trained for when it began: those of its parents."""
     return 0 if run.parent is None else begin(run.parent, curves) + int(curves[curves.run == run.parent.id].epoch.max())

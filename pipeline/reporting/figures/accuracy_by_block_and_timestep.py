@@ -1,7 +1,8 @@
-"""Accuracy by the number of blocks and of timesteps that are computed (Fig. 1c), on a network as it was trained.
+"""Measure and plot accuracy by the number of blocks and of timesteps computed (Fig. 1c), on networks as they were trained.
 
 Dimensions: T timesteps, B batch, K tokens, D channels, C classes, L blocks.
 """
+# Tested in tests/pipeline/reporting/figures/test_probes.py
 
 import numpy as np
 
@@ -18,17 +19,18 @@ DEFINITION = (
     "own head, which was trained for the last block only. Right: all blocks, the mean of the logits of timesteps 1 to t."
 )
 MOST_EVALUATIONS = None
-SIDES = {"accuracy_by_block": ("blocks computed", 0), "accuracy_by_timestep": ("timesteps computed", 1)}  # label, first
+# Of each panel the label of its x axis, and the first value on it
+PANELS = {"accuracy_by_block": ("blocks computed", 0), "accuracy_by_timestep": ("timesteps computed", 1)}
 
 
 Settings = ProbeSettings
 
 
 def measure(subject, settings: Settings) -> dict:
-    """Accuracy in percent, of the mean logits: after each block from 0 [L + 1], and after each timestep [T]."""
+    """Measure accuracy (%) of the mean logits: after each block from 0 [L + 1], and after each timestep [T]."""
     import torch
 
-    backbone, right, seen = subject.backbone, 0, 0
+    backbone, correct, image_count = subject.backbone, 0, 0
     for images, labels in subject.batches(images=settings.images):
         with subject.arithmetic():
             u = backbone.embed(images.to(subject.device, subject.dtype))
@@ -39,28 +41,35 @@ def measure(subject, settings: Settings) -> dict:
             logits = torch.stack([backbone.classify(feature) for feature in features])  # [L + 1, T, B, C]
         steps = torch.arange(1, logits.shape[1] + 1, device=logits.device)[:, None, None]
         means = logits.double().cumsum(1) / steps
-        right = right + (means.argmax(-1).cpu() == labels).sum(-1)  # [L + 1, T]
-        seen += len(labels)
-    accuracy = right.double() / seen * 100
-    return {"images": seen, "accuracy_by_block": accuracy[:, -1].tolist(), "accuracy_by_timestep": accuracy[-1].tolist()}
+        correct = correct + (means.argmax(-1).cpu() == labels).sum(-1)  # [L + 1, T]
+        image_count += len(labels)
+    accuracy = correct.double() / image_count * 100
+    return {"images": image_count, "accuracy_by_block": accuracy[:, -1].tolist(), "accuracy_by_timestep": accuracy[-1].tolist()}
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A line per network, over blocks and over timesteps."""
+    """Draw a line per network, over blocks and over timesteps."""
     lines, seeds = [], []
-    for own in campaign_results.by_name(evaluations).values():
-        told = [campaign_results.metrics_of(campaign, e, *SIDES) for e in own]
-        about = {"dataset": own[0].run.data.name, "architecture": own[0].run.architecture, "n": len(own)}
-        lines.append(about | {key: campaign_results.spread([t[key] for t in told]) for key in SIDES})
-        seeds += [{"evaluation": e.id, "run": e.run.id} | {key: t[key] for key in SIDES} for e, t in zip(own, told)]
+    for seed_evaluations in campaign_results.by_name(evaluations).values():
+        metrics = [campaign_results.metrics_of(campaign, e, *PANELS) for e in seed_evaluations]
+        network = {
+            "dataset": seed_evaluations[0].run.data.name,
+            "architecture": seed_evaluations[0].run.architecture,
+            "n": len(seed_evaluations),
+        }
+        lines.append(network | {key: campaign_results.spread([m[key] for m in metrics]) for key in PANELS})
+        seeds += [
+            {"evaluation": e.id, "run": e.run.id} | {key: m[key] for key in PANELS} for e, m in zip(seed_evaluations, metrics)
+        ]
     counts = sorted({line["n"] for line in lines})
     caption = f"Mean and standard deviation over n = {counts[-1]} seeds." if counts[-1] > 1 else "One seed."
     return paint(campaign, lines), {"caption": caption, "lines": lines, "seeds": seeds}
 
 
 def paint(campaign: Campaign, lines: list[dict]):
+    """Draw accuracy (%) over blocks on the left and over timesteps on the right."""
     figure, axes = canvas.panels(1, 2, width=8, height=3.6)
-    for axis, (key, (label, first)) in zip(axes[0], SIDES.items()):
+    for axis, (key, (label, first)) in zip(axes[0], PANELS.items()):
         for line, colour, marker in zip(lines, canvas.COLOURS, "osD^vPX<"):
             x = first + np.arange(len(line[key]["mean"]))
             look = {

@@ -1,4 +1,5 @@
-"""Accuracy over the tokens computed (Fig. 1b): AT-SNN at several gammas beside STATIC at several timesteps."""
+"""Plot accuracy over the tokens computed (Fig. 1b): AT-SNN at several gammas beside STATIC at several timesteps."""
+# Tested in tests/pipeline/reporting/figures/test_figures.py
 
 from __future__ import annotations
 
@@ -20,31 +21,34 @@ DEFINITION = (
     "timesteps at which images stop. Hollow: the same weights with another γ, not retrained."
 )
 MOST_EVALUATIONS = None
-CLOSE = 6  # percent of the tokens
+LABEL_DISTANCE = 6  # percent of the tokens, within which the same label is written once
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A panel per data set; the numbers are its points."""
+    """Draw a panel per data set; the numbers are its points."""
     readings = campaign_results.table(campaign, "readings", evaluations)
     points = summarise(readings)
     caption = f"Mean and standard deviation over {campaign_results.seeds(points.n)}."
     seeds = readings[["evaluation_id", "run", "exit", "timesteps", "avg_tokens", "accuracy"]]
     seeds = seeds.rename(columns={"evaluation_id": "evaluation"})
     numbers = {"caption": caption, "timesteps": campaign_results.timesteps(points), "exits": campaign_results.exits(points)}
-    return paint(points), numbers | {"points": campaign_results.plain(points), "seeds": campaign_results.plain(seeds)}
+    return paint(points), numbers | {"points": campaign_results.json_rows(points), "seeds": campaign_results.json_rows(seeds)}
 
 
 def summarise(readings: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of each reading; `tokens` is in percent of all tokens at the most timesteps that one of its data set was trained with."""
-    most = readings.groupby("dataset_title").trained_timesteps.transform("max")
-    readings = readings.assign(tokens=100 * readings.avg_tokens * readings.timesteps / most)
+    """Average each reading over seeds.
+
+    `tokens` is in percent of all tokens at the most timesteps that a network of the same data set was trained with.
+    """
+    most_timesteps = readings.groupby("dataset_title").trained_timesteps.transform("max")
+    readings = readings.assign(tokens=100 * readings.avg_tokens * readings.timesteps / most_timesteps)
     adaptive = readings.groupby("evaluation").avg_tokens.transform("min") < 1
     last = readings.timesteps == readings.groupby("evaluation_id").timesteps.transform("max")
-    drawn = readings[~adaptive | last | (readings.exit != "")]  # STATIC at every T, adaptive tokens at all of them
-    # An exit's timesteps differ between seeds: it is one point all the same
-    drawn = drawn.assign(reading=drawn.exit.where(drawn.exit != "", drawn.timesteps.astype(str)))
+    selected = readings[~adaptive | last | (readings.exit != "")]  # STATIC at every T, adaptive tokens at all of them
+    # An exit is one point, although its timesteps differ between seeds
+    selected = selected.assign(reading=selected.exit.where(selected.exit != "", selected.timesteps.astype(str)))
     keys = ["dataset_title", "method", "title", "evaluation", "retrained_options", "exit", "reading"]
-    grouped = drawn.groupby(keys, sort=False)
+    grouped = selected.groupby(keys, sort=False)
     return grouped.agg(
         tokens=("tokens", "mean"),
         timesteps=("timesteps", "mean"),
@@ -55,40 +59,47 @@ def summarise(readings: pd.DataFrame) -> pd.DataFrame:
 
 
 def paint(points: pd.DataFrame):
-    names = list(dict.fromkeys(points.dataset_title))
-    figure, axes = canvas.panels(1, len(names), width=max(6.4, 4.6 * len(names)), height=4.6)
-    for axis, name in zip(axes[0], names):
-        groups, named = points[points.dataset_title == name].groupby("method", sort=False), []
-        handles = [handle for place, (_, own) in enumerate(groups) for handle in series(axis, own, named, timesteps=place == 0)]
+    """Draw a panel per data set, accuracy (%) over tokens (%)."""
+    titles = list(dict.fromkeys(points.dataset_title))
+    figure, axes = canvas.panels(1, len(titles), width=max(6.4, 4.6 * len(titles)), height=4.6)
+    for axis, title in zip(axes[0], titles):
+        groups, labels_written = points[points.dataset_title == title].groupby("method", sort=False), []
+        handles = [
+            handle
+            for place, (_, method_points) in enumerate(groups)
+            for handle in draw_method(axis, method_points, labels_written, name_timesteps=place == 0)
+        ]
         axis.margins(x=0.08, y=0.2)
-        axis.set(title=name, xlabel="tokens computed (%)", ylabel="accuracy (%)")
+        axis.set(title=title, xlabel="tokens computed (%)", ylabel="accuracy (%)")
         axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=3)
     return figure
 
 
-def series(axis, own: pd.DataFrame, named: list[tuple[float, str]], timesteps: bool) -> list:
-    """One method: a line through a static network's timesteps, named if asked; what was not retrained is hollow.
+def draw_method(axis, points: pd.DataFrame, labels_written: list[tuple[float, str]], name_timesteps: bool) -> list:
+    """Draw one method, hollow where it was not retrained; return the legend's handles.
 
-    named: the points that have their options beside them, with those; two close to each other need them once.
+    A line joins a static network's timesteps.
+    labels_written: (tokens in percent, options) of points with their options beside them; points that are close need them once.
+    name_timesteps: write T beside each point.
     """
     import pandas as pd
 
-    several, look, handles = own.title.nunique() > 1, canvas.look(own.method.iloc[0]), []
-    title = own.title.iloc[0].split(" (")[0] if several else own.title.iloc[0]
-    for retrained, part in own.groupby("retrained_options", sort=False):
+    several_titles, look, handles = points.title.nunique() > 1, canvas.look(points.method.iloc[0]), []
+    title = points.title.iloc[0].split(" (")[0] if several_titles else points.title.iloc[0]
+    for retrained, rows in points.groupby("retrained_options", sort=False):
         style = look | {"mfc": look["color"] if retrained else "white", "capsize": 2, "lw": 1, "ms": 6}
-        style |= {"ls": "-" if len(part) > 1 and part.evaluation.nunique() == 1 else ""}
+        style |= {"ls": "-" if len(rows) > 1 and rows.evaluation.nunique() == 1 else ""}
         label = canvas.raised(title if retrained else f"{title}, same weights")
-        handles.append(axis.errorbar(part.tokens, part.accuracy, part.spread.fillna(0), label=label, **style))
+        handles.append(axis.errorbar(rows.tokens, rows.accuracy, rows.spread.fillna(0), label=label, **style))
     style = {"fontsize": 7, "color": look["color"], "textcoords": "offset points"}
-    for point in own.itertuples():
+    for point in points.itertuples():
         at = (point.tokens, point.accuracy)
-        if several:
-            inside = point.title[point.title.find("(") + 1 : -1]
-            if not any(inside == text and abs(point.tokens - x) < CLOSE for x, text in named):
-                above = (point.tokens, point.accuracy + (0 if pd.isna(point.spread) else point.spread))
-                axis.annotate(inside, above, xytext=(0, 6), va="bottom", ha="center", rotation=90, **style)
-                named.append((point.tokens, inside))
-        elif timesteps:  # below a curve that rises
+        if several_titles:
+            options_label = point.title[point.title.find("(") + 1 : -1]
+            if not any(options_label == text and abs(point.tokens - x) < LABEL_DISTANCE for x, text in labels_written):
+                label_place = (point.tokens, point.accuracy + (0 if pd.isna(point.spread) else point.spread))
+                axis.annotate(options_label, label_place, xytext=(0, 6), va="bottom", ha="center", rotation=90, **style)
+                labels_written.append((point.tokens, options_label))
+        elif name_timesteps:  # below the point, as the curve rises
             axis.annotate(f"T = {point.timesteps:.3g}", at, xytext=(6, -4), ha="left", va="top", **style)
     return handles

@@ -1,4 +1,4 @@
-"""The map of blocks per token over images (Fig. 5), and its number: how much earlier background halts than the object.
+"""Map blocks per token over images (Fig. 5), and measure how much earlier background halts than the object.
 
 Dimensions: N images, T timesteps, K0 = 64 tokens, 8 x 8 over the image.
 """
@@ -17,20 +17,24 @@ DEFINITION = (
     "object) halt than object tokens (at least half of their pixels), in blocks, mean over timesteps and images."
 )
 MOST_EVALUATIONS = 1
-OBJECT_SHARE = 0.5  # of its pixels on the object make a token an object token; one without any is background
+OBJECT_SHARE = 0.5  # an object token has at least this share of its pixels on the object, a background token none
 COLUMNS, ROWS = 6, 2  # images shown
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """The map of the first seed's evaluation, and the number over all seeds."""
-    seeds = [measured(campaign, evaluation) for evaluation in evaluations]
-    known = [n["background_halts_earlier_by_blocks"] for n in seeds if "undefined" not in n]
-    numbers = {"mean": float(np.mean(known)) if known else None, "std": float(np.std(known, ddof=1)) if len(known) > 1 else None}
-    numbers |= {"n": len(known), "seeds": seeds}
+    """Draw the map of the first seed's evaluation, and compute the number over all seeds."""
+    seeds = [halting_of_seed(campaign, evaluation) for evaluation in evaluations]
+    differences = [seed["background_halts_earlier_by_blocks"] for seed in seeds if "undefined" not in seed]
+    numbers = {
+        "mean": float(np.mean(differences)) if differences else None,
+        "std": float(np.std(differences, ddof=1)) if len(differences) > 1 else None,
+    }
+    numbers |= {"n": len(differences), "seeds": seeds}
     return paint(campaign, evaluations[0]), {"caption": caption(numbers) + campaign_results.about_images(campaign)} | numbers
 
 
 def caption(numbers: dict) -> str:
+    """Write the caption: how many blocks earlier background tokens halt, or why that is undefined."""
     mean, std = numbers["mean"], numbers["std"]
     if mean is None:
         return (
@@ -41,24 +45,24 @@ def caption(numbers: dict) -> str:
     return f"Unmerged background tokens halt {abs(mean):.3f}{spread} blocks {order} than object tokens ({means})."
 
 
-def measured(campaign: Campaign, evaluation: Evaluation) -> dict:
-    """Mean halting block of object and background tokens that no merge removed, and their difference; or why there is none."""
+def halting_of_seed(campaign: Campaign, evaluation: Evaluation) -> dict:
+    """Compute the mean halting blocks of unmerged object and background tokens and their difference; or why it is undefined."""
     arrays, split = arrays_of(campaign, evaluation)
     if split.masks is None:
         return {"evaluation": evaluation.id, "undefined": "these images have no object masks"}
     survived, halt_block = arrays["merge_block"] == 0, arrays["halt_block"].astype(float)
     if not (halt_block[:, survived] < evaluation.run.network["depth"]).any():
         return {"evaluation": evaluation.id, "undefined": "none halts before the last block"}
-    of_object, of_background = (halt_block[:, kind & survived] for kind in classify(split.masks))
-    if not of_object.size or not of_background.size:
+    object_blocks, background_blocks = (halt_block[:, tokens & survived] for tokens in classify(split.masks))
+    if not object_blocks.size or not background_blocks.size:
         return {"evaluation": evaluation.id, "undefined": "merging left no object or no background token"}
-    means = {"object_halt_block": float(of_object.mean()), "background_halt_block": float(of_background.mean())}
+    means = {"object_halt_block": float(object_blocks.mean()), "background_halt_block": float(background_blocks.mean())}
     earlier = means["object_halt_block"] - means["background_halt_block"]
     return {"evaluation": evaluation.id} | means | {"background_halts_earlier_by_blocks": earlier}
 
 
 def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which tokens are object and which are background, bool [N, K0] each; tokens on the rim are neither."""
+    """Find object and background tokens, bool [N, K0] each, by masks [N, pixels, pixels]; tokens on the rim are neither."""
     patch = masks.shape[1] // campaign_results.SIDE
     share = (
         masks.reshape(-1, campaign_results.SIDE, patch, campaign_results.SIDE, patch).mean(axis=(2, 4)).reshape(len(masks), -1)
@@ -67,25 +71,26 @@ def classify(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arrays_of(campaign: Campaign, evaluation: Evaluation) -> tuple[dict, Split]:
+    """Read `blocks` and `merge_block` [N, K0] and `halt_block` [T, N, K0] of an evaluation, and its test images."""
     arrays = campaign_results.arrays_of(campaign, evaluation, "blocks", "halt_block", "merge_block")
     return arrays, campaign_results.test_images(campaign, evaluation)
 
 
 def paint(campaign: Campaign, evaluation: Evaluation):
-    """Images beside their maps, brighter where more blocks computed the token, the object's outline in both."""
+    """Draw images beside their maps, brighter where more blocks computed the token, the object's outline in both."""
     arrays, split = arrays_of(campaign, evaluation)
-    most = evaluation.run.network["depth"] * evaluation.timesteps
+    most_blocks = evaluation.run.network["depth"] * evaluation.timesteps
     figure, axes = canvas.panels(ROWS, 2 * COLUMNS, width=12, height=2.4)
     for index, (left, right) in enumerate(axes.reshape(-1, 2)[: len(split)]):
         size = split.images.shape[1]
         left.imshow(split.images[index])
         blocks = arrays["blocks"][index].reshape(campaign_results.SIDE, campaign_results.SIDE)
-        heat = right.imshow(blocks, vmin=0, vmax=most, cmap=canvas.HEAT, extent=(-0.5, size - 0.5, size - 0.5, -0.5))
+        blocks_map = right.imshow(blocks, vmin=0, vmax=most_blocks, cmap=canvas.HEAT, extent=(-0.5, size - 0.5, size - 0.5, -0.5))
         if split.masks is not None:
-            for axis in (left, right):  # white on black shows on any colour
+            for axis in (left, right):  # white on black is visible on any colour
                 axis.contour(split.masks[index], [0.5], colors="black", linewidths=2)
                 axis.contour(split.masks[index], [0.5], colors="white", linewidths=0.9)
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.colorbar(heat, ax=axes, label=f"blocks (of {most})", fraction=0.02, pad=0.01)
+    figure.colorbar(blocks_map, ax=axes, label=f"blocks (of {most_blocks})", fraction=0.02, pad=0.01)
     return figure

@@ -1,7 +1,8 @@
-"""Images that need few tokens and images that need many (Fig. 7b).
+"""Show images that need few tokens and images that need many (Fig. 7b).
 
 Dimensions: T timesteps, N images, K0 = 64 tokens, 8 x 8 over the image.
 """
+# Tested in tests/pipeline/reporting/figures/test_figures.py
 
 import numpy as np
 
@@ -24,8 +25,8 @@ EASY, HARD = canvas.BLUE, canvas.RED
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """The images and maps of the first seed, the histogram of all; the numbers are shares of 1."""
-    seeds = [{"evaluation": e.id, "run": e.run.id} | measured(campaign, e) for e in evaluations]
+    """Draw the images, maps and histogram of the first seed; the numbers, of all seeds, are shares of 1."""
+    seeds = [{"evaluation": e.id, "run": e.run.id} | shares_of_seed(campaign, e) for e in evaluations]
     values = {key: np.array([seed[key] for seed in seeds]) for key in KEYS}
     mean = {key: float(value.mean()) for key, value in values.items()}
     std = {key: float(value.std(ddof=1)) if len(seeds) > 1 else None for key, value in values.items()}
@@ -35,90 +36,97 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
     } | numbers
 
 
-def measured(campaign: Campaign, evaluation: Evaluation) -> dict:
+def shares_of_seed(campaign: Campaign, evaluation: Evaluation) -> dict:
+    """Summarise one seed's token shares, and the share of tokens that merging leaves, mean over blocks, timesteps and images."""
     share = campaign_results.arrays_of(campaign, evaluation, "image_tokens")["image_tokens"].mean(0, dtype=float)
     merging_leaves = (campaign_results.fates(campaign, evaluation) != 1).mean()
-    right = np.flatnonzero(campaign_results.correct(campaign, evaluation))
-    return summarise(share, right) | {"merging_leaves": float(merging_leaves)}
+    correct = np.flatnonzero(campaign_results.correct(campaign, evaluation))
+    return summarise(share, correct) | {"merging_leaves": float(merging_leaves)}
 
 
-def summarise(share: np.ndarray, right: np.ndarray) -> dict:
-    """Of the images `right`, by their token share [N]: means of the tenths and of all, share of them by bin, the extremes.
+def summarise(share: np.ndarray, correct: np.ndarray) -> dict:
+    """Summarise token shares [N] of the images with indices `correct`: means of the tenths and of all, histogram, extremes.
 
     Ties are in the images' order.
     """
-    easiest = right[np.argsort(share[right], kind="stable")]
-    hardest = right[np.argsort(-share[right], kind="stable")]
-    tenth = max(1, round(len(right) / 10))
-    told = {"easy_share": share[easiest[:tenth]].mean(), "hard_share": share[hardest[:tenth]].mean()}
-    told |= {"mean_share": share[right].mean(), "fewest": share[easiest[0]], "most": share[hardest[0]]}
-    told |= {"use_most": (share[right] == share[hardest[0]]).mean()}
-    counts, edges = np.histogram(share[right], BINS, (0, 1))
-    histogram = {"edges": edges.tolist(), "images": (counts / len(right)).tolist()}
+    easiest = correct[np.argsort(share[correct], kind="stable")]
+    hardest = correct[np.argsort(-share[correct], kind="stable")]
+    tenth = max(1, round(len(correct) / 10))
+    shares = {"easy_share": share[easiest[:tenth]].mean(), "hard_share": share[hardest[:tenth]].mean()}
+    shares |= {"mean_share": share[correct].mean(), "fewest": share[easiest[0]], "most": share[hardest[0]]}
+    shares |= {"use_most": (share[correct] == share[hardest[0]]).mean()}
+    counts, edges = np.histogram(share[correct], BINS, (0, 1))
+    histogram = {"edges": edges.tolist(), "images": (counts / len(correct)).tolist()}
     kinds = {
-        kind: [{"index": int(i), "share": float(share[i])} for i in found[:COLUMNS]]
-        for kind, found in (("easiest", easiest), ("hardest", hardest))
+        kind: [{"index": int(i), "share": float(share[i])} for i in indices[:COLUMNS]]
+        for kind, indices in (("easiest", easiest), ("hardest", hardest))
     }
-    return {key: float(value) for key, value in told.items()} | {"correct": len(right), "histogram": histogram} | kinds
+    return {key: float(value) for key, value in shares.items()} | {"correct": len(correct), "histogram": histogram} | kinds
 
 
 def caption(numbers: dict) -> str:
+    """Write the caption: the shares (%) that the tenths and all images use, and what merging leaves."""
     if all(seed["fewest"] == seed["most"] for seed in numbers["seeds"]):
         share = 100 * numbers["mean"]["mean_share"]
         return f"All correctly classified images use the same share of tokens, {share:.1f} %: none is easy or hard; the first are shown."
 
-    def said(key):
+    def mean(key):
         spread = "" if numbers["std"][key] is None else f" ± {100 * numbers['std'][key]:.1f}"
         return f"{100 * numbers['mean'][key]:.1f}{spread} %"
 
     text = (
-        f"The easiest tenth uses {said('easy_share')} of the tokens, the hardest {said('hard_share')}, all {said('mean_share')}"
+        f"The easiest tenth uses {mean('easy_share')} of the tokens, the hardest {mean('hard_share')}, all {mean('mean_share')}"
     )
-    left, most, using = (100 * numbers["seeds"][0][key] for key in ("merging_leaves", "most", "use_most"))
+    left, most, users = (100 * numbers["seeds"][0][key] for key in ("merging_leaves", "most", "use_most"))
     text = f"{text} (n = {numbers['n']} seeds). Shown is the first seed: merging leaves {left:.1f} % to each image"
-    return f"{text}, and {using:.1f} % of the images use the most that any uses, {most:.1f} %."
+    return f"{text}, and {users:.1f} % of the images use the most that any uses, {most:.1f} %."
 
 
 def paint(campaign: Campaign, evaluation: Evaluation, numbers: dict):
-    """Left the images and their maps, right the histogram."""
+    """Draw the images and their maps on the left, the histogram on the right."""
     plt = canvas.pyplot()
     figure = plt.figure(figsize=(12, 3.0), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
     axes = left.subplots(2, 2 * COLUMNS, squeeze=False)
     images = campaign_results.test_images(campaign, evaluation).images
     blocks = campaign_results.arrays_of(campaign, evaluation, "blocks")["blocks"]
-    most = evaluation.run.network["depth"] * evaluation.timesteps
+    most_blocks = evaluation.run.network["depth"] * evaluation.timesteps
     for axis in axes.flat:
         axis.set_axis_off()
     for row, kind, colour in zip(axes, ("easiest", "hardest"), (EASY, HARD)):
         row[0].set_title(kind, fontsize=10, color=colour, fontweight="bold")
-        for found, photo, heat in zip(numbers["seeds"][0][kind], row[::2], row[1::2]):
-            index = found["index"]
-            photo.imshow(images[index], interpolation="none")
+        for entry, image_axis, map_axis in zip(numbers["seeds"][0][kind], row[::2], row[1::2]):
+            index = entry["index"]
+            image_axis.imshow(images[index], interpolation="none")
             tokens = blocks[index].reshape(campaign_results.SIDE, campaign_results.SIDE)
-            drawn = heat.imshow(tokens, vmin=0, vmax=most, cmap=canvas.HEAT, interpolation="none")
-            heat.set_title(f"{100 * found['share']:.1f} %", fontsize=9)
+            blocks_map = map_axis.imshow(tokens, vmin=0, vmax=most_blocks, cmap=canvas.HEAT, interpolation="none")
+            map_axis.set_title(f"{100 * entry['share']:.1f} %", fontsize=9)
     left.colorbar(
-        drawn, ax=axes, label=f"blocks (of {most})", ticks=range(0, most + 1, max(1, most // 8)), fraction=0.025, pad=0.01
+        blocks_map,
+        ax=axes,
+        label=f"blocks (of {most_blocks})",
+        ticks=range(0, most_blocks + 1, max(1, most_blocks // 8)),
+        fraction=0.025,
+        pad=0.01,
     )
     histogram(right.subplots(), numbers["seeds"][0])
     return figure
 
 
 def histogram(axis, seed: dict) -> None:
-    """Images by the share of tokens they use, with the means of both tenths."""
+    """Draw how many images (%) use which share of tokens (%), with the means of both tenths."""
     edges, images = (100 * np.array(seed["histogram"][key]) for key in ("edges", "images"))
     axis.stairs(images, edges, fill=True, color="#B0B0B0")
     filled = np.flatnonzero(images)
     axis.set(xlim=(edges[max(filled[0] - 2, 0)], edges[min(filled[-1] + 3, BINS)]), ylim=(0, 1.3 * images.max()))
     axis.set_yticks([tick for tick in axis.get_yticks() if tick <= 100])
     for key, name, colour, side in (("easy_share", "easiest", EASY, "left"), ("hard_share", "hardest", HARD, "right")):
-        at = 100 * seed[key]
-        axis.axvline(at, color=colour, lw=1.5)
+        mean = 100 * seed[key]
+        axis.axvline(mean, color=colour, lw=1.5)
         height = 1.28 if key == "easy_share" else 1.14
         axis.annotate(
-            f"{name} tenth {at:.1f} %",
-            (at, height * images.max()),
+            f"{name} tenth {mean:.1f} %",
+            (mean, height * images.max()),
             ha=side,
             va="top",
             fontsize=8,

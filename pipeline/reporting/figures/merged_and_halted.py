@@ -1,7 +1,8 @@
-"""How many tokens are merged away, halted and computed, by block and timestep (Fig. 7a).
+"""Plot how many tokens are merged away, halted and computed, by block and timestep (Fig. 7a).
 
 Dimensions: L blocks, T timesteps, N images, K0 = 64 tokens.
 """
+# Tested in tests/pipeline/reporting/figures/test_figures.py
 
 import numpy as np
 
@@ -21,7 +22,7 @@ FATES = ("merged", "halted", "computed")  # from the bottom up
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """Stacked bars of the mean over seeds; the numbers are shares of the 64 tokens."""
+    """Draw stacked bars of the mean over seeds; the numbers are shares of the 64 tokens."""
     seeds = [
         {"evaluation": e.id, "run": e.run.id}
         | shares(campaign_results.fates(campaign, e))
@@ -36,45 +37,46 @@ def draw(campaign: Campaign, evaluations: list[Evaluation]):
 
 
 def shares(fates: np.ndarray) -> dict:
-    """Shares of the tokens that an image starts with, mean over images: merged [L] at every t, halted and computed [L][T]."""
+    """Average fates [L, T, N, K0] over images: shares of an image's tokens merged [L] at every t, halted and computed [L][T]."""
     merged, halted, computed = ((fates == fate).mean(axis=(2, 3)) for fate in (1, 2, 0))
     return {"merged": merged[:, 0].tolist(), "halted": halted.tolist(), "computed": computed.tolist()}
 
 
 def halts_here(campaign: Campaign, evaluation: Evaluation) -> list[list[float]]:
-    """Share of the tokens that halt at the exit of each block but the last, where all halt, at each timestep: [L - 1][T]."""
+    """Compute the share of tokens that halt at the exit of each block, [L - 1][T], but the last, where all halt."""
     halt_block = campaign_results.arrays_of(campaign, evaluation, "halt_block")["halt_block"]  # [T, N, K0]
     return [(halt_block == block).mean(axis=(1, 2)).tolist() for block in range(1, evaluation.run.network["depth"])]
 
 
 def caption(mean: dict, n: int) -> str:
+    """Write the caption: mean shares (%) of each fate over all blocks and timesteps."""
     parts = [f"{100 * mean[key].mean():.1f} % {fate_bars.NAMES[key]}" for key in FATES]
     text = f"Over all blocks and timesteps, mean over images and n = {n} seeds: {', '.join(parts)}."
-    nothing = [word for key, word in (("merged", "is merged away"), ("halted", "halts")) if not mean[key].any()]
-    return text + "".join(f" Nothing {word}." for word in nothing)
+    absent = [word for key, word in (("merged", "is merged away"), ("halted", "halts")) if not mean[key].any()]
+    return text + "".join(f" Nothing {word}." for word in absent)
 
 
 def paint(mean: dict, values: dict):
-    """Blocks side by side, timesteps apart; whiskers are the standard deviation over seeds of what is merged or halted."""
+    """Draw blocks side by side, timesteps apart; whiskers are the standard deviation over seeds of what is merged or halted."""
     depth, timesteps = mean["computed"].shape
     figure, axes = canvas.panels(width=max(6.4, 1.5 + 0.28 * (depth + 1) * timesteps), height=3.6)
     axis = axes[0, 0]
-    place = np.arange(depth)[:, None] + (depth + 1) * np.arange(timesteps)  # [L, T]
-    bottom = np.zeros(place.shape)
+    x = np.arange(depth)[:, None] + (depth + 1) * np.arange(timesteps)  # [L, T]
+    bottom = np.zeros(x.shape)
     for key in FATES:
-        height = TOKENS * np.broadcast_to(mean[key].reshape(depth, -1), place.shape)
+        height = TOKENS * np.broadcast_to(mean[key].reshape(depth, -1), x.shape)
         style = {"color": fate_bars.COLOURS[key], "edgecolor": "#555555", "linewidth": 0.6, "width": 0.92}
-        axis.bar(place.ravel(), height.ravel(), bottom=bottom.ravel(), label=fate_bars.NAMES[key], **style)
+        axis.bar(x.ravel(), height.ravel(), bottom=bottom.ravel(), label=fate_bars.NAMES[key], **style)
         bottom = bottom + height
     if len(values["computed"]) > 1:
         spread = TOKENS * values["computed"].std(0, ddof=1)
-        some = spread > 1e-9  # what merging takes is the same for all seeds
-        gone = TOKENS * (1 - mean["computed"][some])
-        axis.errorbar(place[some], gone, spread[some], ls="", color="black", capsize=2, lw=1)
+        varies = spread > 1e-9  # merging removes the same number of tokens for all seeds
+        removed = TOKENS * (1 - mean["computed"][varies])
+        axis.errorbar(x[varies], removed, spread[varies], ls="", color="black", capsize=2, lw=1)
     for t in range(timesteps):
-        middle, computed = place[:, t].mean(), 100 * mean["computed"][:, t].mean()
+        middle, computed = x[:, t].mean(), 100 * mean["computed"][:, t].mean()
         axis.text(middle, TOKENS + 1, f"t = {t + 1}\n{computed:.1f} % computed", ha="center", va="bottom", fontsize=8)
-    ticks = {"xticks": place.T.ravel(), "xticklabels": [*range(1, depth + 1)] * timesteps, "yticks": range(0, TOKENS + 1, 16)}
+    ticks = {"xticks": x.T.ravel(), "xticklabels": [*range(1, depth + 1)] * timesteps, "yticks": range(0, TOKENS + 1, 16)}
     axis.set(xlabel="block", ylabel="tokens", ylim=(0, TOKENS), **ticks)
     axis.tick_params(axis="x", length=0)
     axis.grid(visible=False, axis="x")

@@ -1,7 +1,8 @@
-"""Tokens of each block over a retraining: whether halting starts, ends or goes on as the weights move.
+"""Plot the tokens of each block over a retraining: whether halting starts, ends or goes on as the weights move.
 
 Dimensions: E epochs, L blocks.
 """
+# Tested in tests/pipeline/reporting/figures/test_figures.py
 
 import numpy as np
 
@@ -22,48 +23,58 @@ DEFINITION = (
 )
 MOST_EVALUATIONS = None
 KINDS = {"tokens_by_block": "computed (% of 64)", "halted_by_block": "halted (% of 64)"}
-SPIKING = {"spiking_by_block": 0.5, "strong_by_block": 2.0}  # u_0 / n is at least
+SPIKING = {"spiking_by_block": 0.5, "strong_by_block": 2.0}  # the least u_0 / n of Eq. 3 that counts
 MOMENTS = {"before": (canvas.ORANGE, "white"), "after": (canvas.BLUE, canvas.BLUE)}
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    """A row per network: [E, L] of each kind, [2, L] of what spikes, and spikes strongly, before and after."""
+    """Draw a row per network: tokens of each kind [E, L]; tokens whose channel 0 spikes, or spikes strongly [2, L]."""
     rows, seeds = [], []
-    for name, own in campaign_results.by_name(evaluations).items():
-        mine = [told(campaign, e) for e in own]
-        about = {
+    for name, seed_evaluations in campaign_results.by_name(evaluations).items():
+        entries = [numbers_of_seed(campaign, e) for e in seed_evaluations]
+        network = {
             "evaluation": name,
-            "dataset": own[0].run.data.name,
-            "title": method_title(campaign.catalogue, own[0].run.method, own[0].run.options),
+            "dataset": seed_evaluations[0].run.data.name,
+            "title": method_title(campaign.catalogue, seed_evaluations[0].run.method, seed_evaluations[0].run.options),
         }
-        about |= {"architecture": own[0].run.architecture, "n": len(own), "epochs": mine[0]["epochs"]}
-        rows.append(about | {key: campaign_results.spread([m[key] for m in mine]) for key in (*KINDS, *SPIKING)})
-        seeds += mine
+        network |= {
+            "architecture": seed_evaluations[0].run.architecture,
+            "n": len(seed_evaluations),
+            "epochs": entries[0]["epochs"],
+        }
+        rows.append(network | {key: campaign_results.spread([seed[key] for seed in entries]) for key in (*KINDS, *SPIKING)})
+        seeds += entries
     return paint(campaign, rows), {"caption": " ".join(caption(campaign, row) for row in rows), "networks": rows, "seeds": seeds}
 
 
-def told(campaign: Campaign, evaluation: Evaluation) -> dict:
-    """One seed's record: epochs, tokens of each [E, L], and the shares of them whose channel 0 spikes [2, L]."""
+def numbers_of_seed(campaign: Campaign, evaluation: Evaluation) -> dict:
+    """Read one seed's record: epochs, shares of tokens of each kind [E, L], and those whose channel 0 spikes [2, L].
+
+    Raises MissingData where the record lacks them.
+    """
     entries = recorded.record_of(campaign, evaluation.run)
     epochs = [entry for entry in entries if entry["event"] == "epoch"]
-    counted = [entry["histogram"] for entry in entries if entry["event"] == "channel_0"]
-    if len(counted) != len(MOMENTS) or any(not isinstance(entry["metrics"].get(key), list) for entry in epochs for key in KINDS):
+    histograms = [entry["histogram"] for entry in entries if entry["event"] == "channel_0"]
+    if len(histograms) != len(MOMENTS) or any(
+        not isinstance(entry["metrics"].get(key), list) for entry in epochs for key in KINDS
+    ):
         raise MissingData(
             f"the record of {evaluation.run.id} has no tokens of each block: delete its run, and it is trained again"
         )
-    found = {key: [entry["metrics"][key] for entry in epochs] for key in KINDS}
+    shares = {key: [entry["metrics"][key] for entry in epochs] for key in KINDS}
     for key, least in SPIKING.items():
-        found[key] = [at_least(least, histogram) for histogram in counted]
-    return {"evaluation": evaluation.id, "run": evaluation.run.id, "epochs": [entry["epoch"] for entry in epochs]} | found
+        shares[key] = [share_from(least, histogram) for histogram in histograms]
+    return {"evaluation": evaluation.id, "run": evaluation.run.id, "epochs": [entry["epoch"] for entry in epochs]} | shares
 
 
-def at_least(least: float, histogram: dict) -> list[float]:
-    """The share of each block's tokens, [L], that a histogram has from a value on."""
+def share_from(least: float, histogram: dict) -> list[float]:
+    """Compute the share of each block's tokens [L] that a histogram has from a value on."""
     blocks = np.array(histogram["blocks"])
     return (blocks[:, round(least / histogram["bin"]) :].sum(1) / np.maximum(blocks.sum(1), 1)).tolist()
 
 
 def caption(campaign: Campaign, row: dict) -> str:
+    """Write a network's part of the caption: tokens halted and spiking (%) before and after the retraining."""
     halted = 100 * np.array(row["halted_by_block"]["mean"]).mean(1)
     spiking, strong = (100 * np.array(row[key]["mean"])[:, 0] for key in SPIKING)
     name = f"{data_title(campaign.catalogue, row['dataset'])}, {row['title']}"
@@ -75,10 +86,11 @@ def caption(campaign: Campaign, row: dict) -> str:
 
 
 def paint(campaign: Campaign, rows: list[dict]):
+    """Draw, per network, tokens computed and halted (%) over epochs, and tokens whose channel 0 spikes (%) by block."""
     figure, axes = canvas.panels(len(rows), len(KINDS) + 1, width=11.0, height=1.95 * len(rows))
     for (*over_epochs, last), row in zip(axes, rows):
         for axis, (key, name) in zip(over_epochs, KINDS.items()):
-            mean, std = percent(row[key])
+            mean, std = in_percent(row[key])
             for block in range(mean.shape[1]):
                 tint = canvas.block_colour(block, mean.shape[1])
                 spread = None if std is None else std[:, block]
@@ -87,7 +99,7 @@ def paint(campaign: Campaign, rows: list[dict]):
                 )
             axis.set(xlabel="epoch of the retraining", ylabel=name, ylim=(0, None))
             axis.xaxis.get_major_locator().set_params(integer=True)
-        mean, std = percent(row["spiking_by_block"])
+        mean, std = in_percent(row["spiking_by_block"])
         blocks = range(1, mean.shape[1] + 1)
         for moment, (name, (colour, face)) in enumerate(MOMENTS.items()):
             spread = None if std is None else std[moment]
@@ -101,6 +113,6 @@ def paint(campaign: Campaign, rows: list[dict]):
     return figure
 
 
-def percent(spread: dict) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mean and deviation of shares, in percent."""
+def in_percent(spread: dict) -> tuple[np.ndarray, np.ndarray | None]:
+    """Convert the mean and standard deviation of shares to percent."""
     return 100 * np.array(spread["mean"]), None if spread["std"] is None else 100 * np.array(spread["std"])

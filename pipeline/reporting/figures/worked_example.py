@@ -1,7 +1,8 @@
-"""Nine tokens through three blocks and two timesteps (Fig. 4): merging and halting, as the implementation does them.
+"""Trace nine tokens through three blocks and two timesteps (Fig. 4): merging and halting, as the implementation does them.
 
 Dimensions: T timesteps, K0 = 9 tokens, L blocks, D channels. Tokens are numbered from 0 here and from 1 in the picture.
 """
+# Tested in tests/pipeline/reporting/figures/test_examples.py
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Evaluation
@@ -16,8 +17,8 @@ DEFINITION = (
 )
 MOST_EVALUATIONS = 0
 SIDE, GAMMA = 3, 2
-SHADE = {"computed": canvas.COMPUTED, "halted": (canvas.HALTED, 0.45), "merged": (canvas.MERGED, 0.45)}
-# Counts of each token, rows of the picture one after another. Channel 0 decides on halting, the others on who is like whom:
+FILL = {"computed": canvas.COMPUTED, "halted": (canvas.HALTED, 0.45), "merged": (canvas.MERGED, 0.45)}
+# Counts of each token, row by row of the picture. Channel 0 decides on halting, the others on which tokens are alike:
 # sky above, an object in the middle, ground below.
 LIKENESS = ((4, 0, 0), (4, 0, 0), (4, 0, 0), (0, 4, 2), (0, 4, 0), (0, 4, 1), (1, 0, 4), (0, 0, 4), (0, 1, 4))
 START = ((1, 2, 1, 0, 0, 0, 1, 1, 1), (2, 2, 2, 0, 0, 0, 0, 0, 0))  # channel 0 after patch splitting, by timestep
@@ -29,18 +30,19 @@ ADDED = (  # to channel 0, by block and timestep
 
 
 def draw(campaign: Campaign, evaluations: list[Evaluation]):
-    grids = told()
+    """Draw a row per timestep: the tokens before the first block and after each block."""
+    grids = read_grids()
     made = "Computed by the network's own merging and halting from counts made up for this: no training, no evaluation."
     return paint(grids), {"caption": caption(grids), "made": made, "gamma": GAMMA, "grids": grids}
 
 
-def run():
-    """The trace of the pass, what merged into what in each block, and the network."""
+def run_pass():
+    """Run the pass; return its trace, the matches of each block's merge, and the network."""
     import torch
 
     from models.at_snn import ATSNN, Past
 
-    backbone = torch.nn.Module()  # of which adaptation sees only this
+    backbone = torch.nn.Module()  # adaptation needs only its blocks and classify
     backbone.blocks, backbone.classify = ADDED, torch.nn.Identity()
     network = ATSNN(backbone, gamma=GAMMA)
     start, added = torch.tensor(START, dtype=torch.float64), torch.tensor(ADDED, dtype=torch.float64)
@@ -56,24 +58,24 @@ def run():
     return network.adapt(u, compute, past).trace, past.match, network
 
 
-def told() -> list[dict]:
-    """A grid per timestep and block: of each token the sum of its scores and its fate, and the merges as [source, target]."""
-    trace, matches, network = run()
+def read_grids() -> list[dict]:
+    """Read a grid per timestep and block: each token's sum of scores and fate, and the merges as [source, target]."""
+    trace, matches, network = run_pass()
     sums, grids = scores(trace, network), []
     for t in range(len(START)):
         for l in range(len(ADDED)):
-            gone = [0 < block <= l + 1 for block in trace.merge_block[0].tolist()]
+            merged = [0 < block <= l + 1 for block in trace.merge_block[0].tolist()]
             executed, halted = trace.executed[l, t, 0].tolist(), trace.halt_block[t, 0].tolist()
-            fate = ["merged" if g else "computed" if e else "halted" for g, e in zip(gone, executed)]
-            at = [min(l, block - 1) if block else l for block in halted]  # a halted token keeps the sum it halted with
-            score = [None if g else sums[a, t, 0, k].item() for k, (g, a) in enumerate(zip(gone, at))]
+            fate = ["merged" if m else "computed" if e else "halted" for m, e in zip(merged, executed)]
+            score_blocks = [min(l, block - 1) if block else l for block in halted]  # a halted token keeps the sum it halted with
+            score = [None if m else sums[a, t, 0, k].item() for k, (m, a) in enumerate(zip(merged, score_blocks))]
             grid = {"timestep": t + 1, "block": l + 1, "fate": fate, "halts_here": [block == l + 1 for block in halted]}
             grids.append(grid | {"score": score, "merges": merges(trace, matches[l + 1], l, t)})
     return grids
 
 
 def scores(trace, network):
-    """H(l, t) at the exit of each block, by the network's own formulas: [L, T, 1, K0]."""
+    """Compute H(l, t) at the exit of each block, by the network's own formulas: [L, T, 1, K0]."""
     import torch
 
     from models import halting
@@ -84,70 +86,72 @@ def scores(trace, network):
 
 
 def merges(trace, match, l: int, t: int) -> list[list[int]]:
-    """Who gave its counts to whom in block l + 1: original positions of sources that were live, and of their targets."""
+    """List the merges of block l + 1 as [source, target], in original positions; sources that had halted are left out."""
     merge_block = trace.merge_block[0].tolist()
-    left = [k for k, block in enumerate(merge_block) if not 0 < block <= l]  # before this merge
-    pairs = [[left[s], left[g]] for s, g in zip(match.source[0].tolist(), match.target[t, 0].tolist())]
+    remaining = [k for k, block in enumerate(merge_block) if not 0 < block <= l]  # before this merge
+    pairs = [[remaining[s], remaining[g]] for s, g in zip(match.source[0].tolist(), match.target[t, 0].tolist())]
     halted = {k for k, block in enumerate(trace.halt_block[t, 0].tolist()) if 0 < block <= l}
     return sorted(pair for pair in pairs if pair[0] not in halted)
 
 
 def caption(grids: list[dict]) -> str:
-    """What to look at, and what is not as the paper drew it."""
+    """Write the caption: what to look at, and what differs from the paper's drawing."""
     first = grids[0]["merges"]
     sources, target = " and ".join(str(s + 1) for s, _ in first), first[0][1] + 1
     depth = len(ADDED)
-    early = [{k + 1 for k, h in enumerate(g["halts_here"]) if h} for g in grids if g["block"] < depth]
-    by_timestep = [sorted(set().union(*early[t * (depth - 1) : (t + 1) * (depth - 1)])) for t in range(len(START))]
+    early_halts = [{k + 1 for k, h in enumerate(g["halts_here"]) if h} for g in grids if g["block"] < depth]
+    by_timestep = [sorted(set().union(*early_halts[t * (depth - 1) : (t + 1) * (depth - 1)])) for t in range(len(START))]
     halts = "; ".join(f"at t = {t}: {', '.join(map(str, tokens))}" for t, tokens in enumerate(by_timestep, 1))
-    said = f"In block 1 tokens {sources} merge into token {target}, at every timestep. Tokens that halt before the last block: {halts}. "
-    return said + (
+    text = f"In block 1 tokens {sources} merge into token {target}, at every timestep. Tokens that halt before the last block: {halts}. "
+    return text + (
         "Other than in the paper's drawing, scores add up over timesteps too (Eq. 4), merged tokens leave the tensor instead of "
         "being set to zero, and the counts are made up for this example."
     )
 
 
 def paint(grids: list[dict]):
+    """Draw the grids, timesteps as rows and blocks as columns."""
     timesteps, depth = len(START), len(ADDED)
     figure, axes = canvas.panels(timesteps, depth + 1, width=2.3 * (depth + 1), height=2.35 * timesteps + 0.5)
     for row, t in zip(axes, range(1, timesteps + 1)):
         row[0].text(-0.12, 0.5, f"t = {t}", transform=row[0].transAxes, ha="right", va="center", fontsize=12, weight="bold")
-        cells(row[0], ["computed"] * SIDE**2, [f"token {k + 1}" for k in range(SIDE**2)])
+        draw_cells(row[0], ["computed"] * SIDE**2, [f"token {k + 1}" for k in range(SIDE**2)])
         for axis, grid in zip(row[1:], (g for g in grids if g["timestep"] == t)):
             text = ["" if score is None else f"{score:.2f}" for score in grid["score"]]
-            cells(axis, grid["fate"], text, grid["halts_here"])
+            draw_cells(axis, grid["fate"], text, grid["halts_here"])
             for source, target in grid["merges"]:
-                arrow(axis, source, target)
+                draw_arrow(axis, source, target)
     for axis, name in zip(axes[0], ("after patch splitting", *(f"block {l}" for l in range(1, depth + 1)))):
         axis.set_title(name, fontsize=11)
     legend(figure)
     return figure
 
 
-def cells(axis, fate: list[str], text: list[str], halts_here: list[bool] | None = None) -> None:
-    """Nine cells; those that halt at this block have a thick edge."""
-    box = canvas.pyplot().Rectangle
+def draw_cells(axis, fate: list[str], text: list[str], halts_here: list[bool] | None = None) -> None:
+    """Draw nine cells; tokens that halt at this block have a thick edge."""
+    rectangle = canvas.pyplot().Rectangle
     for k, (kind, words) in enumerate(zip(fate, text)):
         x, y = k % SIDE, k // SIDE
-        axis.add_patch(box((x, y), 1, 1, facecolor=SHADE[kind], edgecolor="#555555", lw=0.8))
-        here = halts_here is not None and halts_here[k]
-        if here:
-            axis.add_patch(box((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, edgecolor=canvas.HALTED, lw=2.5))
+        axis.add_patch(rectangle((x, y), 1, 1, facecolor=FILL[kind], edgecolor="#555555", lw=0.8))
+        halts = halts_here is not None and halts_here[k]
+        if halts:
+            axis.add_patch(rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, edgecolor=canvas.HALTED, lw=2.5))
         size = 8 if halts_here is None else 10
-        axis.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=size, weight="bold" if here else "normal")
+        axis.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=size, weight="bold" if halts else "normal")
     axis.set(xlim=(-0.03, SIDE + 0.03), ylim=(SIDE + 0.03, -0.03), aspect="equal")
     axis.set_axis_off()
 
 
-def arrow(axis, source: int, target: int) -> None:
-    """From the middle of the source's cell to the edge of the target's number."""
+def draw_arrow(axis, source: int, target: int) -> None:
+    """Draw an arrow from the middle of the source's cell to the edge of the target's number."""
     (x, y), (a, b) = ((k % SIDE + 0.5, k // SIDE + 0.5) for k in (source, target))
-    far = max(abs(a - x), abs(b - y))
-    end = (a - 0.36 * (a - x) / far, b - 0.36 * (b - y) / far)
+    distance = max(abs(a - x), abs(b - y))
+    end = (a - 0.36 * (a - x) / distance, b - 0.36 * (b - y) / distance)
     axis.annotate("", end, (x, y), arrowprops={"arrowstyle": "-|>", "lw": 2, "color": canvas.BLACK, "shrinkA": 0, "shrinkB": 0})
 
 
 def legend(figure) -> None:
+    """Draw the legend of cells and arrows below the panels."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -155,8 +159,8 @@ def legend(figure) -> None:
     handles = [
         Patch(facecolor="white", label="computed, with its H(l, t)", **edge),
         Patch(facecolor="white", edgecolor=canvas.HALTED, lw=2.5, label="halts at this block"),
-        Patch(facecolor=SHADE["halted"], label="halted before", **edge),
-        Patch(facecolor=SHADE["merged"], label="merged away, halted or not", **edge),
+        Patch(facecolor=FILL["halted"], label="halted before", **edge),
+        Patch(facecolor=FILL["merged"], label="merged away, halted or not", **edge),
         Line2D([], [], color=canvas.BLACK, marker=">", lw=2, label="adds its counts to"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)

@@ -1,1 +1,1 @@
-"""The report, and the numbers in README.md and RESULTS.md."""
+"""Make the report, and fill in the numbers in README.md and RESULTS.md."""

@@ -1,4 +1,4 @@
-"""The faults that `make faults` tried, and what came of them: what the report says, from results/faults.jsonl, the log of its runs."""
+"""Read which faults `make faults` tried, and their outcomes, from results/faults.jsonl, the log of its runs, for the report."""
 
 import json
 from collections import Counter
@@ -9,8 +9,8 @@ from pipeline.core.errors import UserError
 SAME = "the same numbers"
 
 
-def tried() -> list[dict]:
-    """A row for each kind: `fault`, `times`, `outcome`, whether that is the `same` numbers, `said`; none where nothing was tried.
+def read_faults() -> list[dict]:
+    """Make a row per kind of fault: `fault`, `times`, `outcome`, `same` (the numbers are), `said`; none where nothing was tried.
 
     Raises UserError for a damaged log.
     """
@@ -24,19 +24,19 @@ def tried() -> list[dict]:
 
 
 def kills(entries: list[dict]) -> list[dict]:
-    """Kills and what was damaged with them, compared once at the end of each series."""
+    """Count kills and the damages done with them; their outcome is compared once, at the end of each series."""
     faults = [entry for entry in entries if entry["event"] == "fault"]
     counts = Counter(f"{entry['how']}: {' and '.join(dict.fromkeys(entry['struck']))}" for entry in faults)
     damages = Counter(entry["damaged"].partition(" at ")[0] for entry in faults if entry["damaged"])
     compared = [entry for entry in entries if entry["event"] == "compared"]
     differ = sorted({name for entry in compared for name in [*entry["differ"], *filter(None, [entry["logged_twice"]])]})
-    result = outcome(differ) if compared else "not compared: the series was cut off"
+    common_outcome = outcome(differ) if compared else "not compared: the series was cut off"
     rows = [*sorted(counts.items()), *sorted((f"with a kill: {name}", count) for name, count in damages.items())]
-    return [{"fault": name, "times": count, "outcome": result, "said": ""} for name, count in rows]
+    return [{"fault": name, "times": count, "outcome": common_outcome, "said": ""} for name, count in rows]
 
 
 def scenarios(entries: list[dict]) -> list[dict]:
-    """Those that were tried, those that the machine did not allow, and those that were to come when the series was cut off."""
+    """List the scenarios: tried, not tried because the machine did not allow it, and not reached when the series was cut off."""
     done = {entry["fault"] for entry in entries if entry["event"] in ("scenario", "not tried")}
     planned = [name for entry in entries if entry["event"] == "planned" for name in entry["faults"]]
     rows = [{"fault": name, "times": 0, "outcome": "not reached", "said": ""} for name in planned if name not in done]
@@ -49,4 +49,5 @@ def scenarios(entries: list[dict]) -> list[dict]:
 
 
 def outcome(differ: list[str]) -> str:
+    """Say which files differ, or that the numbers are the same."""
     return f"differs: {', '.join(differ)}" if differ else SAME

@@ -1,10 +1,11 @@
-"""The numbers in README.md and RESULTS.md, written from the files that their links lead to.
+"""Write the numbers in README.md and RESULTS.md from the files that their links lead to.
 
-python -m pipeline.pages puts them in (make pages); words stay as they are, so read them again. A link's title says where in its file
-the numbers of its text stand: "accuracy_mean ± accuracy_std where evaluation=x, timesteps=4" in a csv, "100 × avg_tokens where ..."
-for percent, "networks.0.plain.mean.0" or "lines.evaluation=x.accuracy ± accuracy_std" in a json. Each keeps the digits that it is written
-with, and its sign where a plus or minus stands before it. A table follows a comment: <!-- table: results/<scale>/tables/table1.csv -->
-Table 1, <!-- table: results/<scale>/runs --> what each training took.
+python -m pipeline.pages does it (make pages); words stay as they are, so read them again. A link's title says where in its file
+the numbers of its text stand: "accuracy_mean ± accuracy_std where evaluation=x, timesteps=4" in a csv, "100 × avg_tokens
+where ..." for percent; "networks.0.plain.mean.0" or "lines.evaluation=x.accuracy ± accuracy_std" in a json. Each keeps the
+digits that it is written with, and its sign where a plus or minus stands before it. A table follows a comment:
+<!-- table: results/<scale>/tables/table1.csv --> for Table 1, <!-- table: results/<scale>/runs --> for the time and machine
+of each training.
 """
 
 import json
@@ -23,114 +24,118 @@ PAGES = ("README.md", "RESULTS.md")
 LINK = re.compile(r'\[([^\]]+)\]\((results/[^)\s]+) "([^"]+)"\)')
 NUMBER = re.compile(r"[+−]?\d+(?:,\d{3})*(?:\.\d+)?")
 PERCENT = "100 × "
-BETWEEN = re.compile(r", (?=\w+=)")  # conditions; their values may hold commas
+BETWEEN_CONDITIONS = re.compile(r", (?=\w+=)")  # values may hold commas
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(?:\|.*\n)*")
 
 
 def filled(page: str) -> str:
-    """A page's text with the numbers, words and tables that its links name."""
-    return TABLE.sub(lambda found: found[1] + table(found[2]), LINK.sub(link, page))
+    """Fill in a page: the numbers, words and tables that its links and comments name. Raises UserError where one can't be."""
+    return TABLE.sub(lambda comment: comment[1] + markdown_table(comment[2]), LINK.sub(filled_link, page))
 
 
-def link(found: re.Match) -> str:
-    text, path, query = found.groups()
-    values = looked_up(path, query)
+def filled_link(link: re.Match) -> str:
+    """Write a link again, its text with the numbers or words that its title names."""
+    text, path, query = link.groups()
+    values = look_up(path, query)
     if all(isinstance(value, str) for value in values):
         return f'[{", ".join(values)}]({path} "{query}")'
     if len(NUMBER.findall(text)) != len(values):
         raise UserError(f"[{text}]({path}): it has not as many numbers as its title {query!r} names: write one for each")
     rest = iter(values)
-    return f'[{NUMBER.sub(lambda old: written(next(rest), old[0]), text)}]({path} "{query}")'
+    return f'[{NUMBER.sub(lambda old: written_like(next(rest), old[0]), text)}]({path} "{query}")'
 
 
-def written(value: float, like: str) -> str:
-    """A number with the digits, the commas and the sign of another."""
+def written_like(value: float, like: str) -> str:
+    """Write a number with the digits, the commas and the sign of another."""
     digits = len(like.partition(".")[2])
     sign = "+" if like[0] in "+−" and round(value, digits) > 0 else ""
     return f"{sign}{round(value, digits) + 0.0:{',' if abs(value) >= 10000 or ',' in like else ''}.{digits}f}".replace("-", "−")
 
 
-def looked_up(path: str, query: str) -> list:
-    """What a link's title names in its file: numbers, or words. Raises UserError where it names nothing, or several things."""
+def look_up(path: str, query: str) -> list:
+    """Look up the numbers or words that a link's title names in its file. Raises UserError where it names nothing, or several."""
     try:
-        return in_json(path, query) if path.endswith(".json") else in_csv(path, query)
+        return json_values(path, query) if path.endswith(".json") else csv_values(path, query)
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"{path} has no {query!r} ({type(error).__name__}: {error}): mend the link's title") from error
 
 
-def in_json(path: str, query: str) -> list:
+def json_values(path: str, query: str) -> list:
+    """Follow a path of keys into a JSON file, "lines.evaluation=x.accuracy ± accuracy_std"; numbers times the query's factor."""
     factor, query = factor_of(query)
     value = json.loads((ROOT / path).read_text())
     *keys, last = query.split(".")
     for key in keys:
         value = item(value, key)
-    found = [item(value, key) for key in last.split(" ± ")]
-    return [one if isinstance(one, str) else factor * one for one in found]
+    values = [item(value, key) for key in last.split(" ± ")]
+    return [value if isinstance(value, str) else factor * value for value in values]
 
 
 def item(values: dict | list, key: str):
-    """One of a mapping; or of a list: by its place, or the only one with some values, "evaluation=x, timesteps=4"."""
+    """Take an item: of a mapping by key; of a list by place, or the only one with some values, "evaluation=x, timesteps=4"."""
     if isinstance(values, dict):
         return values[key]
     if "=" not in key:
         return values[int(key)]
-    wanted = [condition.partition("=") for condition in BETWEEN.split(key)]
-    found = [value for value in values if all(str(value[name]) == word for name, _, word in wanted)]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} of its items have it")
-    return found[0]
+    wanted = [condition.partition("=") for condition in BETWEEN_CONDITIONS.split(key)]
+    matches = [value for value in values if all(str(value[name]) == word for name, _, word in wanted)]
+    if len(matches) != 1:
+        raise ValueError(f"{len(matches)} of its items have it")
+    return matches[0]
 
 
-def in_csv(path: str, query: str) -> list:
+def csv_values(path: str, query: str) -> list:
+    """Take columns of the only row of a CSV file that meets the query's conditions; numbers times its factor."""
     factor, query = factor_of(query)
     columns, _, where = query.partition(" where ")
-    lines = pd.read_csv(ROOT / path)
-    for condition in filter(None, BETWEEN.split(where)):
+    rows = pd.read_csv(ROOT / path)
+    for condition in filter(None, BETWEEN_CONDITIONS.split(where)):
         key, _, wanted = condition.partition("=")
-        column = lines[key]
-        lines = lines[column == float(wanted) if pd.api.types.is_numeric_dtype(column) else column.fillna("") == wanted]
-    if len(lines) != 1:
-        raise ValueError(f"{len(lines)} lines have it")
-    values = [lines.iloc[0][column] for column in columns.split(" ± ")]
+        column = rows[key]
+        rows = rows[column == float(wanted) if pd.api.types.is_numeric_dtype(column) else column.fillna("") == wanted]
+    if len(rows) != 1:
+        raise ValueError(f"{len(rows)} lines have it")
+    values = [rows.iloc[0][column] for column in columns.split(" ± ")]
     if any(pd.isna(value) for value in values):
         raise ValueError("the cell is empty")
     return [value if isinstance(value, str) else factor * float(value) for value in values]
 
 
 def factor_of(query: str) -> tuple[float, str]:
+    """Split a query into its factor, 100 for percent or 1, and the rest."""
     return (100.0, query.removeprefix(PERCENT)) if query.startswith(PERCENT) else (1.0, query)
 
 
-def table(path: str) -> str:
-    """The GitHub table of a comment."""
-    rows = table1(path) if path.endswith(".csv") else trainings(path)
+def markdown_table(path: str) -> str:
+    """Write the GitHub table that a comment names by its path."""
+    rows = table1_rows(path) if path.endswith(".csv") else training_rows(path)
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def table1(path: str) -> list[list[str]]:
-    """What readers see of Table 1, without the origins and the runs of its rows."""
-    seen = table1_formats.cells(pd.read_csv(ROOT / path))
-    return [[table1_formats.HEADINGS[key] for key in seen], *(list(row) for row in seen.itertuples(index=False))]
+def table1_rows(path: str) -> list[list[str]]:
+    """Read the cells of Table 1, headings first, without the origins and the runs of its rows."""
+    texts = table1_formats.cells(pd.read_csv(ROOT / path))
+    return [[table1_formats.HEADINGS[key] for key in texts], *(list(row) for row in texts.itertuples(index=False))]
 
 
-def trainings(path: str) -> list[list[str]]:
-    """What each training of a folder of runs took, and on what; its name leads to its record."""
-    found = [["training", "epochs", "time", "images/s", "on"]]
-    for done in sorted((ROOT / path).glob("*/done.json")):
-        told = atomic_files.read_json(done, "epochs", "seconds")
-        entries = records.read(done.with_name("record.jsonl"))
+def training_rows(path: str) -> list[list[str]]:
+    """List the trainings of a folder of runs: epochs, time, speed and machine, headings first; a name links to its record."""
+    rows = [["training", "epochs", "time", "images/s", "on"]]
+    for done_file in sorted((ROOT / path).glob("*/done.json")):
+        done = atomic_files.read_json(done_file, "epochs", "seconds")
+        entries = records.read(done_file.with_name("record.jsonl"))
         last = [entry for entry in entries if entry["event"] == "epoch"][-1]["metrics"]
-        made = entries[0]["provenance"]
-        on = f"{made['device']}, {made['threads']} thread{'s' if made['threads'] > 1 else ''}, {made['precision']}"
-        name = f"[{done.parent.name}]({path}/{done.parent.name}/record.jsonl)"
-        took = number_formats.duration(told["seconds"])
-        found.append([name, str(told["epochs"]), took, f"{last['images_per_second']:.0f}", on])
-    return found
+        machine = entries[0]["provenance"]
+        on = f"{machine['device']}, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}, {machine['precision']}"
+        name = f"[{done_file.parent.name}]({path}/{done_file.parent.name}/record.jsonl)"
+        time = number_formats.duration(done["seconds"])
+        rows.append([name, str(done["epochs"]), time, f"{last['images_per_second']:.0f}", on])
+    return rows
 
 
 def fill_pages() -> list[str]:
-    """Write the numbers of every page; a line on each."""
+    """Write the numbers of every page; return a line on each."""
     lines = []
     for name in PAGES:
         path: Path = ROOT / name

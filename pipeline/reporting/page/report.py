@@ -1,6 +1,6 @@
-"""Stage 7: one self-contained page with tables, figures, curves, declaration and environment.
+"""Stage 7: write one self-contained page with tables, figures, curves, declaration and environment.
 
-python -m pipeline.report --scale smoke writes results/smoke/report.html: it asks the network for nothing and needs no script.
+python -m pipeline.report --scale smoke writes results/smoke/report.html, which loads nothing from the network and has no script.
 """
 
 import base64
@@ -32,9 +32,9 @@ from pipeline.reporting.tables.readings import describe, name_of
 from pipeline.reporting.tables.savings import COLUMNS as SAVED
 from pipeline.reporting.tables.table1 import COLUMNS
 
-# Tables, with columns that they must have
-READ = {"table1": COLUMNS, "savings": SAVED, "energy": ("module", "evaluation"), "curves": ("run", "epoch")}
-WORDS = ("title", "caption", "definition", "made", "missing")  # that a figure has of itself
+# Columns that each table must have
+REQUIRED_COLUMNS = {"table1": COLUMNS, "savings": SAVED, "energy": ("module", "evaluation"), "curves": ("run", "epoch")}
+WORDS = ("title", "caption", "definition", "made", "missing")  # texts among a figure's numbers
 SHARES = {"tokens_by_block": "computed", "merged_by_block": "merged away", "halted_by_block": "halted"}
 VERDICTS = {"holds": ("✓", "holds"), "doesn't hold": ("✗", "fails"), "can't tell at this scale": ("?", "open")}
 PX_PER_PT = 4 / 3
@@ -43,8 +43,10 @@ SIZE = re.compile(r'\b(width|height)="([\d.]+)pt"')  # as matplotlib writes it
 
 
 def report(campaign: Campaign) -> Path:
+    """Write a campaign's report; return its path. Raises UserError where a table is missing or damaged."""
     tables = {
-        name: campaign_results.read_table(campaign, name, *columns, empty=name == "savings") for name, columns in READ.items()
+        name: campaign_results.read_table(campaign, name, *columns, empty=name == "savings")
+        for name, columns in REQUIRED_COLUMNS.items()
     }
     runs, evaluations = run_facts(campaign), evaluation_facts(campaign)
     content = {
@@ -64,7 +66,7 @@ def report(campaign: Campaign) -> Path:
         "modules": [name for name in MODULES if name in set(tables["energy"].module)],
         "runs": runs,
         "facts": headline(campaign, runs),
-        "faults": faults.tried(),
+        "faults": faults.read_faults(),
         "speed": (campaign.folder / "bench" / "index.html").exists(),
         "declaration": yaml.safe_dump(
             campaign.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110
@@ -78,11 +80,11 @@ def report(campaign: Campaign) -> Path:
 
 
 def headline(campaign: Campaign, runs: list[dict]) -> dict[str, str]:
-    """What the head of the page tells: how much there is, of what, and what it took."""
+    """Summarise the campaign for the head of the page: trainings, evaluations, images, device, time, date."""
     evaluations, first = campaign.evaluations, runs[0]["made"]
     seeds = sorted({run.seed for run in campaign.runs})
     probes = sum(bool(e.probe) for e in evaluations)
-    counts = {made["data"]["title"]: made["data"]["counts"] for made in (r["made"] for r in runs)}
+    counts = {provenance["data"]["title"]: provenance["data"]["counts"] for provenance in (r["made"] for r in runs)}
     threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
     last = max(float(entry["time"]) for e in evaluations for entry in recorded.evaluation_entries(campaign, e))
     return {
@@ -96,18 +98,18 @@ def headline(campaign: Campaign, runs: list[dict]) -> dict[str, str]:
 
 
 def run_facts(campaign: Campaign) -> list[dict]:
-    """Every training with where it was made, how it ended, and the file of its evaluations."""
-    links, found = evaluation_files(campaign), []
+    """Collect for every training its provenance, how it ended, its last epoch's metrics, and the file of its evaluations."""
+    links, facts = evaluation_files(campaign), []
     for run in campaign.runs:
         done = atomic_files.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds")
-        made = recorded.record_of(campaign, run)[0]["provenance"]
+        provenance = recorded.record_of(campaign, run)[0]["provenance"]
         last = epochs_of(campaign, run)[-1]["metrics"]
-        found.append({"run": run, "done": done, "made": made, "last": last, "results": links.get(run.id)})
-    return found
+        facts.append({"run": run, "done": done, "made": provenance, "last": last, "results": links.get(run.id)})
+    return facts
 
 
 def evaluation_facts(campaign: Campaign) -> list[dict]:
-    """Every evaluation that is no probe, with its names, its numbers and its file."""
+    """Collect for every evaluation that is no probe its names, its metrics and its file."""
     links = evaluation_files(campaign)
     return [
         describe(campaign, e)
@@ -119,7 +121,7 @@ def evaluation_facts(campaign: Campaign) -> list[dict]:
 
 
 def block_rows(evaluations: list[dict]) -> list[dict]:
-    """What became of tokens in each block, where not all are computed: a row per evaluation, means over its seeds."""
+    """Average each block's shares of tokens over seeds: a row per evaluation that does not compute all tokens."""
     rows = []
     for name in dict.fromkeys(e["evaluation"] for e in evaluations):
         seeds = [e for e in evaluations if e["evaluation"] == name]
@@ -130,14 +132,16 @@ def block_rows(evaluations: list[dict]) -> list[dict]:
 
 
 def energy_rows(campaign: Campaign, layers: pd.DataFrame) -> list[dict]:
-    """uJ per image of each evaluation, mean over its seeds: of each module, and in all by each convention."""
+    """Average the energy of each evaluation over its seeds, in uJ per image: by module, and in all by each convention."""
     rows = []
-    for name, own in layers.groupby("evaluation", sort=False):
-        by_seed = own.groupby("seed")[[f"pJ_{kind}" for kind in CONVENTIONS]].sum() / PJ_PER_UJ
-        first = own.iloc[0].to_dict() | {"dataset_title": data_title(campaign.catalogue, own.dataset.iloc[0])}
+    for name, evaluation_layers in layers.groupby("evaluation", sort=False):
+        by_seed = evaluation_layers.groupby("seed")[[f"pJ_{kind}" for kind in CONVENTIONS]].sum() / PJ_PER_UJ
+        first = evaluation_layers.iloc[0].to_dict() | {
+            "dataset_title": data_title(campaign.catalogue, evaluation_layers.dataset.iloc[0])
+        }
         first |= {f"{kind}_mean": by_seed[f"pJ_{kind}"].mean() for kind in CONVENTIONS}
         first |= {f"{kind}_std": by_seed[f"pJ_{kind}"].std() for kind in CONVENTIONS}
-        modules = own.groupby("module").pJ_nonzero.sum() / PJ_PER_UJ / len(by_seed)
+        modules = evaluation_layers.groupby("module").pJ_nonzero.sum() / PJ_PER_UJ / len(by_seed)
         rows.append(first | {"evaluation": name, "n": len(by_seed), "modules": modules.to_dict()})
     for row in rows:
         row["share"] = row["nonzero_mean"] / max(r["nonzero_mean"] for r in rows if r["dataset"] == row["dataset"])
@@ -145,28 +149,29 @@ def energy_rows(campaign: Campaign, layers: pd.DataFrame) -> list[dict]:
 
 
 def claim_groups(campaign: Campaign) -> list[list[dict]]:
-    """The lines of tables/claims.csv, those of one claim together; nothing where there is no such table."""
+    """Read the rows of tables/claims.csv, those of one claim together; none where there is no such table."""
     path = campaign.folder / "tables" / "claims.csv"
     if not path.exists():
         return []
     columns = ("claim", "verdict", "value", "spread", "unit", "stated", "evidence")
-    lines = campaign_results.read_table(campaign, "claims", *columns, keep_default_na=False, dtype=str).to_dict("records")
-    for line in lines:
-        line["here"], line["paper"] = (
-            amount(line["value"], line["spread"], line["unit"]),
-            amount(line["stated"], "", line["unit"]),
+    rows = campaign_results.read_table(campaign, "claims", *columns, keep_default_na=False, dtype=str).to_dict("records")
+    for row in rows:
+        row["here"], row["paper"] = (
+            amount(row["value"], row["spread"], row["unit"]),
+            amount(row["stated"], "", row["unit"]),
         )
-        line["link"], line["shown"] = evidence_of(campaign, line["evidence"])
-    return [[line for line in lines if line["claim"] == name] for name in dict.fromkeys(line["claim"] for line in lines)]
+        row["link"], row["shown"] = evidence_of(campaign, row["evidence"])
+    return [[row for row in rows if row["claim"] == name] for name in dict.fromkeys(row["claim"] for row in rows)]
 
 
 def amount(value: str, spread: str, unit: str) -> str:
-    """A number of the table as readers see it; words stay as they are."""
-    told = [short(part) for part in (value, spread) if part]
-    return f"{' ± '.join(told)} {unit}".strip() if told else ""
+    """Format a number of the table with its spread and unit; words stay as they are."""
+    numbers = [short(part) for part in (value, spread) if part]
+    return f"{' ± '.join(numbers)} {unit}".strip() if numbers else ""
 
 
 def short(value: str) -> str:
+    """Round a number to three digits; words stay as they are."""
     try:
         return f"{float(value):.3g}".replace("-", "−")
     except ValueError:
@@ -174,7 +179,7 @@ def short(value: str) -> str:
 
 
 def evidence_of(campaign: Campaign, evidence: str) -> tuple[str, str]:
-    """Where a claim's evidence is, and its name: a figure of the page, a file of the campaign, or words without a link."""
+    """Link a claim's evidence and name it: a figure of the page, a file of the campaign, or words without a link."""
     if evidence in campaign.experiment.figures:
         title = campaign.catalogue.figures[evidence].TITLE
         return f"#figure-{evidence}", PAPERS_FIGURE.findall(title)[-1] if PAPERS_FIGURE.search(title) else title
@@ -183,7 +188,7 @@ def evidence_of(campaign: Campaign, evidence: str) -> tuple[str, str]:
 
 
 def figure_facts(campaign: Campaign, name: str) -> dict:
-    """A figure's place on the page: the picture and what is said of it, or why there is none."""
+    """Collect a figure's picture, texts, files and evaluations for the page; or why it is missing."""
     stem = campaign.folder / "figures" / name
     module = campaign.catalogue.figures[name]
     facts = {"name": name, "title": module.TITLE, "definition": module.DEFINITION, "files": [], "groups": {}}
@@ -192,28 +197,28 @@ def figure_facts(campaign: Campaign, name: str) -> dict:
         return facts | {"missing": f"{', '.join(f'{stem}.{kind}' for kind in lacking)} not found: {how}"}
     try:
         numbers = atomic_files.read_json(stem.with_suffix(".json"), "title", "caption")
-        drawn = picture(stem.with_suffix(".svg").read_bytes())
+        embedded_picture = picture(stem.with_suffix(".svg").read_bytes())
         if not all(isinstance(numbers.get(key), str | None) for key in WORDS):
             raise UserError("its words are no text")
     except UserError as error:  # a damaged figure is no reason to have no page
         return facts | {"missing": f"{stem} is damaged ({error}): delete its files, and it is drawn again"}
     facts |= {key: numbers.get(key) for key in WORDS}
     facts["files"] = [(kind, f"figures/{name}.{kind}") for kind in ("svg", "pdf", "json")]
-    return facts | {"groups": evaluation_groups(campaign, numbers.get("evaluations")), "picture": drawn}
+    return facts | {"groups": evaluation_groups(campaign, numbers.get("evaluations")), "picture": embedded_picture}
 
 
 def evaluation_groups(campaign: Campaign, listed) -> dict[str, list[Evaluation]]:
-    """The evaluations that a figure lists, by name; what is none, or not declared any more, is left out."""
+    """Group the evaluations that a figure lists by name, without entries that are no evaluation or no longer declared."""
     declared, links = {e.id: e for e in campaign.evaluations}, evaluation_files(campaign)
     groups: dict[str, list[dict]] = {}
-    for one in listed if isinstance(listed, list) else []:
-        if evaluation := declared.get(one.get("id") if isinstance(one, dict) else None):
+    for entry in listed if isinstance(listed, list) else []:
+        if evaluation := declared.get(entry.get("id") if isinstance(entry, dict) else None):
             groups.setdefault(evaluation.name, []).append({"run": evaluation.run, "file": links[evaluation.run.id]})
     return groups
 
 
 def picture(svg: bytes) -> dict:
-    """An SVG as the page embeds it, with its size in CSS pixels. Raises UserError where it has none."""
+    """Embed an SVG as a data address, with its size in CSS pixels. Raises UserError where it has no size."""
     size = {key: float(x) for key, x in SIZE.findall(svg[:2000].decode(errors="replace").partition("<svg")[2])}
     if not size.keys() >= {"width", "height"}:
         raise UserError("the svg is no picture with a size")
@@ -221,4 +226,5 @@ def picture(svg: bytes) -> dict:
 
 
 def embedded(picture: bytes, kind: str = "png") -> str:
+    """Encode a picture as a data address; kind: the subtype of its media type."""
     return f"data:image/{kind};base64," + base64.b64encode(picture).decode()

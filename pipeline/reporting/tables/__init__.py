@@ -1,1 +1,1 @@
-"""Tables: what each evaluation gave (readings), Table 1, tokens saved, energy, and their files."""
+"""Make the tables and their files: a row per evaluation, timestep and exit (readings.csv), Table 1, tokens saved, energy."""

@@ -1,8 +1,10 @@
-"""Stage 4: records and evaluations into MLflow, and from there into the tables.  python -m pipeline.aggregate --scale smoke
+"""Stage 4: write records and evaluations into MLflow, and make the tables from it.  python -m pipeline.aggregate --scale smoke
 
-MLflow is filled from the records first, then read; a number that differs from its record is refused. Tables carry our
-ids, so they are the same bytes everywhere; MLflow's own ids stand in results/<scale>/links.csv.
+MLflow is filled from the records first, then read back; a number that differs from its record raises UserError. Tables
+carry the ids of runs and evaluations, not MLflow's, so they are the same bytes everywhere; results/<scale>/links.csv maps
+them to MLflow's.
 """
+# Tested in tests/workflow/test_results.py
 
 import json
 import os
@@ -26,21 +28,25 @@ from pipeline.reporting.tables.table1 import table1
 
 
 def aggregate(campaign: Campaign) -> pd.DataFrame:
+    """Write all tables of a campaign; return Table 1.
+
+    Raises UserError where a file is missing or of other weights, MLflow can't be reached, or its numbers are not the records'.
+    """
     require(campaign)
     check_weights(campaign)
     try:
         fill.fill(campaign)
-        found = tracked(campaign)
+        mlflow_runs = tracked(campaign)
     except UserError:
         raise
     except Exception as error:  # a store can fail in any way
         raise mlflow_store.unreachable(error) from error
-    check_against_records(campaign, found)
+    check_against_records(campaign, mlflow_runs)
     warnings = {e.id: recorded.evaluation_entries(campaign, e)[-1]["warnings"] for e in campaign.evaluations}
-    read = readings(campaign, found.set_index("id")["metrics"], warnings)
-    table = table1(campaign, read)
-    texts = table_texts(campaign, read, table) | {
-        "savings.csv": csv(savings(campaign, read)),
+    rows = readings(campaign, mlflow_runs.set_index("id")["metrics"], warnings)
+    table = table1(campaign, rows)
+    texts = table_texts(campaign, rows, table) | {
+        "savings.csv": csv(savings(campaign, rows)),
         "energy.csv": csv(energy(campaign)),
         "curves.csv": csv(curves(campaign)),
         "metrics.json": json.dumps(headline(table), indent=1, ensure_ascii=False) + "\n",
@@ -48,16 +54,16 @@ def aggregate(campaign: Campaign) -> pd.DataFrame:
     assert texts.keys() == set(TABLES)
     for name, text in texts.items():
         atomic_files.replace(campaign.folder / "tables" / name, text)
-    atomic_files.replace(campaign.links, csv(found[["kind", "id", "mlflow_run"]]))
-    shutil.rmtree(campaign.folder / "partial", ignore_errors=True)  # what pipeline.partial left
+    atomic_files.replace(campaign.links, csv(mlflow_runs[["kind", "id", "mlflow_run"]]))
+    shutil.rmtree(campaign.folder / "partial", ignore_errors=True)  # pipeline.partial's tables
     mark_made(campaign, "tables")
     return table
 
 
-def table_texts(campaign: Campaign, read: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
-    """Table 1 and the readings that it is made from, by the names of their files."""
+def table_texts(campaign: Campaign, rows: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
+    """Write Table 1 and the rows of readings.csv that it is made from as texts, by the names of their files."""
     return {
-        "readings.csv": csv(read),
+        "readings.csv": csv(rows),
         "table1.csv": csv(table),
         "table1.md": table1_formats.markdown(table, table1_formats.note(campaign)),
         "table1.tex": table1_formats.latex(table),
@@ -66,30 +72,31 @@ def table_texts(campaign: Campaign, read: pd.DataFrame, table: pd.DataFrame) -> 
 
 
 def csv(table: pd.DataFrame) -> str:
+    """Write a table as CSV without its index."""
     return table.to_csv(index=False, lineterminator="\n")
 
 
 def require(campaign: Campaign) -> None:
-    """Everything that the declaration asks for has been made."""
-    for path in campaign.measured():
+    """Raise UserError where a file that the declaration asks for is missing."""
+    for path in campaign.table_inputs():
         if not os.path.exists(path):
             raise UserError(f"{path} is missing: run snakemake, which makes it, or train and evaluate first")
 
 
 def check_weights(campaign: Campaign) -> None:
-    """Each evaluation is of the weights that its run has now."""
+    """Raise UserError where a run's evaluations are not of the weights that it has now."""
     for run in campaign.measured_runs:
         if differ := weights_differ(campaign, run):
             raise UserError(differ)
 
 
 def evaluation_files(campaign: Campaign) -> dict[str, str]:
-    """Where a run's evaluations lie, from the scale's folder."""
+    """Map the id of each evaluated run to the file of its evaluations, relative to the scale's folder."""
     return {run.id: str(campaign.results_file(run).relative_to(campaign.folder)) for run in campaign.measured_runs}
 
 
 def curves(campaign: Campaign) -> pd.DataFrame:
-    """Every run over its epochs."""
+    """Tabulate every run over its epochs: loss, held-out and test accuracy, tokens computed; a row per run and epoch."""
     keys = ("train_loss", "heldout_accuracy", "test_accuracy", "average_tokens")
     return pd.DataFrame(
         {"run": run.id, "label": run.label, "seed": run.seed, "epoch": entry["epoch"]}
@@ -100,9 +107,9 @@ def curves(campaign: Campaign) -> pd.DataFrame:
 
 
 def headline(table: pd.DataFrame) -> dict:
-    """Accuracy and tokens of the measured rows, nested as `dvc metrics` shows them."""
-    found: dict = {}
+    """Collect accuracy and tokens of the measured rows, nested as `dvc metrics` shows them."""
+    metrics: dict = {}
     for row in table[table.n.notna()].itertuples():
         name = f"{row.evaluation} {row.exit or f'T{row.timesteps:.0f}'}"
-        found.setdefault(row.dataset, {})[name] = {"accuracy": row.accuracy_mean, "avg_tokens": row.avg_tokens}
-    return found
+        metrics.setdefault(row.dataset, {})[name] = {"accuracy": row.accuracy_mean, "avg_tokens": row.avg_tokens}
+    return metrics

@@ -1,4 +1,5 @@
-"""Make the table of energy: what each layer of each evaluation costs."""
+"""Make the table of energy: a row per layer of each evaluation."""
+# Tested in tests/pipeline/reporting/figures/test_ablations_and_energy.py
 
 import pandas as pd
 
@@ -10,25 +11,26 @@ ENERGY_KEYS = ("dataset", "architecture", "title", "evaluation", "evaluation_id"
 
 
 def energy(campaign: Campaign) -> pd.DataFrame:
-    """What each layer of each evaluation costs, per image over all timesteps: operations, what drives them, and pJ.
+    """Tabulate each layer of each evaluation per image, over all timesteps: operations, their inputs, and energy in pJ.
 
     rate and count: share of non-zero inputs and mean input, over the operations; live_tokens: mean over timesteps.
     """
-    lines = []
+    rows = []
     for evaluation in campaign.evaluations:
         if not evaluation.probe:
             common = {key: x for key, x in describe(campaign, evaluation).items() if key in ENERGY_KEYS} | {
                 "timesteps": evaluation.timesteps
             }
             layers = recorded.results_of(campaign, evaluation.run)["evaluations"][evaluation.name]["layers"]
-            lines += [common | energy_of(layer) for layer in layers]
-    return pd.DataFrame(lines)
+            rows += [common | energy_of(layer) for layer in layers]
+    return pd.DataFrame(rows)
 
 
 def energy_of(layer: dict) -> dict:
+    """Sum a layer's operations and pJ over timesteps; average rate and count over operations, live tokens over timesteps."""
     operations = pd.Series(layer["operations"], dtype=float)
     share = operations / (operations.sum() or 1)
-    told = {key: layer[key] for key in ("module", "block", "layer")}
-    told |= {"operations": operations.sum(), "live_tokens": pd.Series(layer["live_tokens"], dtype=float).mean()}
-    told |= {key: (share * pd.Series(layer[key], dtype=float)).sum() for key in ("rate", "count")}
-    return told | {f"pJ_{name}": sum(values) for name, values in layer["pJ"].items()}
+    row = {key: layer[key] for key in ("module", "block", "layer")}
+    row |= {"operations": operations.sum(), "live_tokens": pd.Series(layer["live_tokens"], dtype=float).mean()}
+    row |= {key: (share * pd.Series(layer[key], dtype=float)).sum() for key in ("rate", "count")}
+    return row | {f"pJ_{name}": sum(values) for name, values in layer["pJ"].items()}

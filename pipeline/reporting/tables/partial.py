@@ -1,8 +1,9 @@
-"""Stage 4 while runs are missing: the tables of those that are there, which say what they lack.
+"""Stage 4 while runs are missing: make the tables of the finished runs, with a list of the missing ones.
 
-python -m pipeline.partial --scale smoke writes results/smoke/partial/, without asking MLflow; Snakemake calls it where a graph ends
-with failures. The tables of a whole campaign are pipeline.aggregate's.
+python -m pipeline.partial --scale smoke writes results/smoke/partial/, without asking MLflow; Snakemake calls it where a graph
+ends with failures. The tables of a whole campaign are pipeline.aggregate's.
 """
+# Tested in tests/workflow/test_partial.py
 
 from pipeline.campaign import recorded
 from pipeline.campaign.campaign import Campaign
@@ -16,9 +17,9 @@ from pipeline.reporting.tables.table1 import table1
 
 
 def partial(campaign: Campaign) -> str:
-    """Write the tables of the evaluations that are there; in words, what is missing and where they are.
+    """Write the tables of the evaluations that are there; return a text that says what is missing and where the tables are.
 
-    Raises UserError where none is.
+    Raises UserError where there is no evaluation.
     """
     campaign = campaign.without({run.id: why for run in campaign.measured_runs if (why := missing(campaign, run))})
     if not any(not e.probe for e in campaign.evaluations):
@@ -27,9 +28,9 @@ def partial(campaign: Campaign) -> str:
         )
     entries = {e.id: recorded.evaluation_entries(campaign, e)[-1] for e in campaign.evaluations}
     metrics = {name: flatten(entry["metrics"]) for name, entry in entries.items()}
-    read = readings(campaign, metrics, {name: entry["warnings"] for name, entry in entries.items()})
-    table = table1(campaign, read)
-    texts = table_texts(campaign, read, table)
+    rows = readings(campaign, metrics, {name: entry["warnings"] for name, entry in entries.items()})
+    table = table1(campaign, rows)
+    texts = table_texts(campaign, rows, table)
     texts["table1.md"] += f"\n{lacking(campaign)}\n"
     for name, text in texts.items():
         atomic_files.replace(campaign.folder / "partial" / name, text)
@@ -37,7 +38,7 @@ def partial(campaign: Campaign) -> str:
 
 
 def missing(campaign: Campaign, run: Run) -> str:
-    """Why the evaluations of a run are not there, or nothing where they are."""
+    """Say why the evaluations of a run are missing; nothing where they are there."""
     folder = campaign.run_folder(run)
     if run.parent and (why := missing(campaign, run.parent) if not (folder / "done.json").exists() else ""):
         return f"its parent {run.parent.id} is: {why}"
@@ -48,17 +49,17 @@ def missing(campaign: Campaign, run: Run) -> str:
             begun = (campaign.weights_folder(run) / "checkpoint.pt").exists()
             return "its training is not finished" if begun else "it is not trained"
         recorded.record_of(campaign, run)
-        own = campaign.evaluations_of(run)
-        if own and not campaign.results_file(run).exists():
+        evaluations = campaign.evaluations_of(run)
+        if evaluations and not campaign.results_file(run).exists():
             return "it is not evaluated"
-        for evaluation in own:
+        for evaluation in evaluations:
             recorded.evaluation_entries(campaign, evaluation)
-        return weights_differ(campaign, run) if own else ""
+        return weights_differ(campaign, run) if evaluations else ""
     except UserError as error:
         return str(error)
 
 
 def lacking(campaign: Campaign) -> str:
-    """What is missing, a line each."""
+    """List the missing runs, a line each."""
     lines = [f"- {name}: {why}" for name, why in campaign.missing.items()]
     return "\n".join([f"Missing, {len(lines)} of {len(campaign.runs)} runs:", "", *lines])

@@ -1,7 +1,8 @@
-"""Readings: what each evaluation says after each timestep and at each exit, one line each, from MLflow's metrics.
+"""Make readings.csv from MLflow's metrics: a row per evaluation and timestep, and per evaluation and exit.
 
-Tables and figures are made from these lines; a line leads to its run and its evaluation by their ids.
+Tables and figures are made from these rows; a row names its run and its evaluation by their ids.
 """
+# Tested in tests/pipeline/reporting/tables/test_table1.py
 
 from __future__ import annotations
 
@@ -21,52 +22,54 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-DEFINING = ("gamma",)  # options that the paper's rows differ in; with others changed, a reading is none of its rows
+PAPERS_OPTIONS = ("gamma",)  # options that the paper's rows differ in; a row with any other option changed is not in its table
 
 
 def readings(
     campaign: Campaign, metrics: Mapping[str, dict], warnings: Mapping[str, list[str]] = MappingProxyType({})
 ) -> pd.DataFrame:
-    """All readings of a campaign, of every evaluation that is no probe; `metrics` has those of MLflow by our id, `warnings` what
-    is dead in the network that was evaluated (pipeline.evaluation.silent_layers).
+    """Make all rows of readings.csv, of every evaluation that is no probe.
 
+    By an evaluation's id: `metrics` has MLflow's, `warnings` those about the network (pipeline.evaluation.silent_layers).
     Energy in uJ per image, over the timesteps executed, by convention (pipeline.evaluation.energy).
     """
     import pandas as pd
 
-    lines = []
+    rows = []
     for evaluation in campaign.evaluations:
         if evaluation.probe:
             continue
-        told, common = metrics[evaluation.id], describe(campaign, evaluation)
-        best, dead = best_on_test(campaign, evaluation), {"warnings": ", ".join(warnings.get(evaluation.id, []))}
+        values, common = metrics[evaluation.id], describe(campaign, evaluation)
+        best, warned = best_on_test(campaign, evaluation), {"warnings": ", ".join(warnings.get(evaluation.id, []))}
         for t in range(1, evaluation.timesteps + 1):
-            found = {"accuracy": told[f"accuracy_by_timestep_{t}"], "avg_tokens": told[f"average_tokens_by_timestep_{t}"]}
-            found |= {f"energy_{name}": told[f"energy.{name}_{t}"] for name in CONVENTIONS}
+            measured = {"accuracy": values[f"accuracy_by_timestep_{t}"], "avg_tokens": values[f"average_tokens_by_timestep_{t}"]}
+            measured |= {f"energy_{name}": values[f"energy.{name}_{t}"] for name in CONVENTIONS}
             trained = t == evaluation.run.network["timesteps"]
-            lines.append(common | {"exit": "", "timesteps": t} | found | {"best_on_test": best if trained else None} | dead)
+            rows.append(common | {"exit": "", "timesteps": t} | measured | {"best_on_test": best if trained else None} | warned)
         for name in evaluation.exits:
-            found = {key: told[f"exit.{name}.{key}"] for key in ("accuracy", "timesteps")}
-            found["avg_tokens"] = told[f"exit.{name}.average_tokens"]
-            found |= {f"energy_{kind}": told[f"exit.{name}.energy.{kind}"] for kind in CONVENTIONS}
-            lines.append(common | name_of(campaign, name, evaluation) | {"exit": name} | found | {"best_on_test": None} | dead)
-    return pd.DataFrame(lines)
+            measured = {key: values[f"exit.{name}.{key}"] for key in ("accuracy", "timesteps")}
+            measured["avg_tokens"] = values[f"exit.{name}.average_tokens"]
+            measured |= {f"energy_{kind}": values[f"exit.{name}.energy.{kind}"] for kind in CONVENTIONS}
+            rows.append(
+                common | name_of(campaign, name, evaluation) | {"exit": name} | measured | {"best_on_test": None} | warned
+            )
+    return pd.DataFrame(rows)
 
 
-def of_row(readings: pd.DataFrame, row: Row) -> pd.DataFrame:
-    """The readings of a row of Table 1: a line per seed."""
-    own = readings[(readings.evaluation == row.evaluation) & (readings.exit == (row.exit or ""))]
-    return own if row.exit else own[own.timesteps == (row.timesteps or own.timesteps.max())]
+def seed_rows_of(readings: pd.DataFrame, row: Row) -> pd.DataFrame:
+    """Select the readings that a row of Table 1 is made from: one per seed."""
+    seed_rows = readings[(readings.evaluation == row.evaluation) & (readings.exit == (row.exit or ""))]
+    return seed_rows if row.exit else seed_rows[seed_rows.timesteps == (row.timesteps or seed_rows.timesteps.max())]
 
 
 def doubts(readings: pd.DataFrame) -> str:
-    """What is dead in the networks of readings, by their seed, in words; nothing where nothing is."""
-    own = readings[readings.warnings != ""].drop_duplicates("evaluation_id")
-    return "; ".join(f"seed {reading.seed}: {reading.warnings}" for reading in own.itertuples())
+    """Join the warnings about the networks of these readings, seed by seed, into one text; empty where there are none."""
+    warned = readings[readings.warnings != ""].drop_duplicates("evaluation_id")
+    return "; ".join(f"seed {reading.seed}: {reading.warnings}" for reading in warned.itertuples())
 
 
 def describe(campaign: Campaign, evaluation: Evaluation) -> dict:
-    """What all readings of an evaluation share."""
+    """Describe an evaluation by the columns that all of its rows share: network, data, options, ids, seed."""
     run = evaluation.run
     return name_of(campaign, run.method, evaluation) | {
         "dataset": run.data.name,
@@ -81,33 +84,34 @@ def describe(campaign: Campaign, evaluation: Evaluation) -> dict:
         "parent": run.parent.id if run.parent else "",
         "seed": run.seed,
         "origin": run.data.origin,
-        "papers_setting": is_papers(run),
+        "papers_setting": in_papers_setting(run),
     }
 
 
-def is_papers(run: Run) -> bool:
-    """All official images, and the published recipe for the run and for what it starts from."""
+def in_papers_setting(run: Run) -> bool:
+    """Check that a run uses all official images and the published recipe, and its parents do too."""
     whole = run.data.official and run.data.train is None and run.data.test is None
-    return whole and run.recipe == Recipe().model_dump() and (run.parent is None or is_papers(run.parent))
+    return whole and run.recipe == Recipe().model_dump() and (run.parent is None or in_papers_setting(run.parent))
 
 
 def name_of(campaign: Campaign, name: str, evaluation: Evaluation) -> dict:
-    """The method of a reading; `as_in_paper` where it was trained as the paper's rows of that name are."""
+    """Name the method of a row; `as_in_paper` is True where it was trained as the paper's rows of that method are."""
     module = campaign.catalogue.methods[name]
     options = campaign.catalogue.method_options(evaluation.run.method, evaluation.options)
-    plain = as_in_paper(campaign, evaluation) and evaluation.run.network["backbone"] == PAPERS_BACKBONE  # its table has no other
-    return {"method": name, "title": baselines.label(module.TITLE, options), "as_in_paper": plain}
+    # the paper's table has no other backbone
+    like_paper = as_in_paper(campaign, evaluation) and evaluation.run.network["backbone"] == PAPERS_BACKBONE
+    return {"method": name, "title": baselines.label(module.TITLE, options), "as_in_paper": like_paper}
 
 
 def as_in_paper(campaign: Campaign, evaluation: Evaluation) -> bool:
-    """It has the options that it was trained with, and but for a gamma they are the paper's."""
-    chosen = {key: value for key, value in evaluation.options.items() if key in DEFINING}
-    as_trained = campaign.catalogue.method_options(evaluation.run.method, chosen).model_dump()
-    return as_trained == evaluation.options == evaluation.run.options
+    """Check that an evaluation has the options of its training, and that those, except gamma, are the paper's."""
+    papers_choice = {key: value for key, value in evaluation.options.items() if key in PAPERS_OPTIONS}
+    papers_options = campaign.catalogue.method_options(evaluation.run.method, papers_choice).model_dump()
+    return papers_options == evaluation.options == evaluation.run.options
 
 
 def best_on_test(campaign: Campaign, evaluation: Evaluation) -> float | None:
-    """Accuracy of the epoch that was best on the test set, where the evaluation is of what was trained."""
+    """Read the accuracy (%) of the epoch that was best on the test set; None where the options are not those of the training."""
     if evaluation.options != evaluation.run.options:
         return None
     done = atomic_files.read_json(campaign.run_folder(evaluation.run) / "done.json", "best_on_test")

@@ -145,15 +145,15 @@ def test_what_is_cached_is_not_compiled_again_until_compiler_source_or_flags_cha
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     compiler = script(tmp_path / "cxx", f'for last; do :; done\necho "$last" > "$last"\necho built >> {tmp_path}/log')
     times = lambda: len((tmp_path / "log").read_text().split())  # noqa: E731
-    first = build.built(compiler, "a compiler 1.0")
-    assert build.built(compiler, "a compiler 1.0") == first and first.exists() and times() == 1
-    second = build.built(compiler, "a compiler 1.1")
+    first = build.build_library(compiler, "a compiler 1.0")
+    assert build.build_library(compiler, "a compiler 1.0") == first and first.exists() and times() == 1
+    second = build.build_library(compiler, "a compiler 1.1")
     monkeypatch.setattr(build, "FLAGS", [*build.FLAGS, "-g"])
-    third = build.built(compiler, "a compiler 1.0")
+    third = build.build_library(compiler, "a compiler 1.0")
     source = tmp_path / "other.cpp"
     source.write_text("")
     monkeypatch.setattr(build, "SOURCE", source)
-    assert len({first, second, third, build.built(compiler, "a compiler 1.0")}) == 4 and times() == 4
+    assert len({first, second, third, build.build_library(compiler, "a compiler 1.0")}) == 4 and times() == 4
 
 
 @needs_compiler

@@ -1,5 +1,5 @@
 import yaml
-from test_declaration import GOOD, changed
+from test_read_declaration import GOOD, changed
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import validate

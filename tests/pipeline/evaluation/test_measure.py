@@ -3,6 +3,7 @@ import torch
 from reference import random_official_state_dict
 
 from models.at_snn import ATSNN
+from models.backbone import Backbone, BackboneOutput
 from models.convert import from_official_spikformer
 from pipeline.evaluation.measure import Measurement, measure
 
@@ -61,3 +62,17 @@ def test_training_mode_is_restored():
     model = network(None).train()
     measure(model, batches(), device="cpu", dtype=torch.float64)
     assert model.training
+
+
+def test_a_network_without_tokens_is_measured_by_its_logits_alone():
+    class Pixels(Backbone):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(3 * 32 * 32, 5)
+
+        def forward(self, images):
+            return BackboneOutput(self.head(images.flatten(1)).expand(2, -1, -1))
+
+    measured = measure(Pixels().double(), batches(), device="cpu", dtype=torch.float64)
+    metrics = measured.summary()
+    assert measured.logits.shape == (2, 5, 5) and metrics["average_tokens"] == 1 and metrics["tokens_by_block"] == []

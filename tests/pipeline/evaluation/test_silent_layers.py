@@ -46,7 +46,7 @@ def test_nothing_is_silent_where_all_spike(kind):
     in_block = {"attention.q", "attention.k", "attention.v", "attention", "mlp.hidden"}
     in_block |= {"attention.projection", "mlp.output"} if kind is Spikformer else {"attention.neuron", "mlp.neuron"}
     stages = {f"sps.stages.{i}" for i in range(4)} | ({"sps.position"} if kind is Spikformer else set())
-    assert spikes.heard.keys() == stages | {f"blocks.{i}.{name}" for i in range(2) for name in in_block}
+    assert spikes.has_spiked.keys() == stages | {f"blocks.{i}.{name}" for i in range(2) for name in in_block}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_network_without_spikes_has_no_silent_layer():
     made = ViT(depth=1, width=16, heads=2)
     with spikes_of(made) as spikes:
         made.eval()(IMAGES)
-    assert spikes.heard == {}
+    assert spikes.has_spiked == {}
 
 
 @pytest.mark.parametrize("beta, said", ((-100.0, []), (100.0, ["every token halts at the first block"])))

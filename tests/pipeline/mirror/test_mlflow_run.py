@@ -3,46 +3,10 @@
 import socket
 import time
 
-import pytest
+from one_run import DATASET, entries, history, mirror, trainings
 
-from pipeline.campaign import recorded
-from pipeline.core.atomic_files import read_json, replace
-from pipeline.core.record import Record, read
 from pipeline.mirror import mlflow_run, mlflow_store
 from pipeline.mirror.mlflow_run import Mirror
-
-DATASET = {"name": "shapes", "digest": "01234567", "source_type": "local", "source": "drawn from a seed"}
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    for name in ("MLFLOW_TRACKING_URI", "SLURM_JOB_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(mlflow_store, "STORE", tmp_path / "mlflow.db")
-    monkeypatch.setattr(mlflow_store, "ARTIFACTS", tmp_path / "artifacts")
-
-
-def entries(epochs):
-    start = [{"event": "start", "time": 1000.0}]
-    return start + [
-        {"event": "epoch", "time": 1000.5 + e, "epoch": e, "metrics": {"loss": 1 / e, "tokens": [1.0, 0.5]}}
-        for e in range(1, epochs + 1)
-    ]
-
-
-def mirror():
-    return Mirror("tiny", "run-1", "a run", {"gamma": 5}, {"kind": "training"}, DATASET)
-
-
-def trainings(client):
-    return client.search_runs([mlflow_store.experiment_of(client, "tiny")], "tags.kind = 'training'")
-
-
-def history(key):
-    client = mlflow_store.open_client()
-    runs = trainings(client)
-    assert len(runs) == 1
-    return [(m.step, m.value, m.timestamp) for m in client.get_metric_history(runs[0].info.run_id, key)]
 
 
 def test_what_is_pushed_again_is_not_doubled_and_gaps_are_filled(store):
@@ -121,11 +85,6 @@ def test_tags_that_changed_are_brought_up_to_date(store):
     assert [run.data.tags["table1"] for run in trainings(client)] == ["a row"]
 
 
-def test_lists_and_mappings_become_metrics_by_name():
-    metrics = {"a": 1, "b": [2, 3], "exit": {"dt_snn": {"timesteps": 4, "threshold": None}}}
-    assert recorded.flatten(metrics) == {"a": 1, "b_1": 2, "b_2": 3, "exit.dt_snn.timesteps": 4}
-
-
 def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(monkeypatch, capfd):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -180,65 +139,3 @@ def test_trainings_of_a_cluster_write_live_to_the_server_that_is_named(store, tm
     mirror().live(entries(2))
     assert [step for step, _, _ in history("loss")] == [1, 2] and "tracking" not in capfd.readouterr().err
     assert not mlflow_store.STORE.exists()
-
-
-def test_a_store_whose_making_was_cut_off_is_made_anew(store, monkeypatch):
-    def cut(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as killed:
-        killed.setattr(mlflow_store.os, "replace", cut)
-        with pytest.raises(KeyboardInterrupt):
-            mlflow_store.open_client()
-    assert not mlflow_store.STORE.exists()
-    mirror().push(entries(1))
-    assert len(trainings(mlflow_store.open_client())) == 1
-
-
-def test_processes_that_use_a_fresh_store_at_once_all_succeed(tmp_path):
-    import subprocess
-    import sys
-
-    from pipeline.core.paths import ROOT
-
-    code = (
-        "import sys; from pathlib import Path; from pipeline.mirror import mlflow_run, mlflow_store; mlflow_store.STORE = Path(sys.argv[1]); "
-        "mlflow_store.ARTIFACTS = Path(sys.argv[1] + '.d'); data = dict(name='shapes', digest='0', source_type='local', source='seed'); "
-        "mlflow_run.Mirror('tiny', sys.argv[2], sys.argv[2], {}, {}, data).push([{'event': 'start', 'time': 1.0}])"
-    )
-    jobs = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "fresh.db"), f"run-{i}"], cwd=ROOT, stderr=subprocess.PIPE)
-        for i in range(4)
-    ]
-    errors = [job.communicate()[1].decode() for job in jobs]
-    assert [job.returncode for job in jobs] == [0] * 4, errors
-
-
-def test_a_record_forgets_what_came_after_the_checkpoint(tmp_path):
-    record = Record(tmp_path / "record.jsonl")
-    record.append("start")
-    record.append("epoch", epoch=1)
-    saved = record.path.read_text()
-    record.append("epoch", epoch=2)
-    record.path.unlink()  # and it may be lost altogether
-    record.restore(saved)
-    assert [entry["event"] for entry in record.entries()] == ["start", "epoch"]
-
-
-def test_an_empty_record_is_refused(tmp_path):
-    (tmp_path / "record.jsonl").write_text("")
-    with pytest.raises(ValueError, match="does not begin with the start of a run and its provenance: delete it"):
-        read(tmp_path / "record.jsonl")
-
-
-def test_a_json_file_without_what_it_must_have_is_refused(tmp_path):
-    for text in ("[]", "{}", '{"time"'):
-        (tmp_path / "result.json").write_text(text)
-        with pytest.raises(ValueError, match="result.json .*delete it, and it is made again"):
-            read_json(tmp_path / "result.json", "metrics")
-
-
-def test_a_damaged_record_is_named_with_its_line(tmp_path):
-    replace(tmp_path / "record.jsonl", '{"event": "start", "time": 0}\n{"event": "ep')
-    with pytest.raises(ValueError, match="record.jsonl, line 2, is damaged"):
-        read(tmp_path / "record.jsonl")

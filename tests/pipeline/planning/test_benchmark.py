@@ -84,9 +84,9 @@ def test_another_device_or_arithmetic_or_no_run_before_is_not_compared(key):
 
 def test_a_last_run_of_another_form_is_none(tmp_path):
     file = tmp_path / "benchmark.json"
-    assert benchmark.readable(file) == []
+    assert benchmark.read_benchmarks(file) == []
     file.write_text('{"benchmarks": [{"group": "training", "stats": {"median": 1}, "extra_info": {}}]}')
-    assert benchmark.readable(file) == []
+    assert benchmark.read_benchmarks(file) == []
 
 
 def test_the_page_holds_the_numbers_and_the_figure(tmp_path):

@@ -188,10 +188,10 @@ def test_hours_of_two_devices_are_not_mixed():
     finished(made, "static", 1, entries_of(made, "static", EPOCHS))
     with pytest.raises(UserError, match="on 2 devices, whose hours are not the same: name one .*NVIDIA H200.*a processor"):
         plans.plan(made)
-    slow, fast = (line_of(plans.plan(made, wanted=name), "static") for name in ("a processor", "h200"))
+    slow, fast = (line_of(plans.plan(made, device_name=name), "static") for name in ("a processor", "h200"))
     assert (slow["images_per_second"], fast["images_per_second"]) == (pytest.approx(96), pytest.approx(9600))
     with pytest.raises(UserError, match="of the names of 0 devices"):
-        plans.plan(made, wanted="H100")
+        plans.plan(made, device_name="H100")
 
 
 def test_a_record_of_two_devices_gives_no_speed():

@@ -58,7 +58,7 @@ def test_masking_goes_through_the_blocks_as_often_as_it_says(monkeypatch):
     from pipeline.reporting.figures import masking
 
     seen = []
-    monkeypatch.setattr(masking, "hits", lambda *_: seen.append(1) or 0)
+    monkeypatch.setattr(masking, "count_correct", lambda *_: seen.append(1) or 0)
     network = Spikformer(depth=1, width=16, heads=2, timesteps=1).eval()
     subject = Subject(campaign().evaluations[0], network, None, torch.device("cpu"), torch.float32, torch.no_grad, CATALOGUE)
     monkeypatch.setattr(Subject, "batches", lambda self, images: [(torch.zeros(2, 3, 32, 32), torch.zeros(2))])

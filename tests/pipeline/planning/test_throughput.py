@@ -14,7 +14,7 @@ from pipeline.core.paths import ROOT
 from pipeline.evaluation.weights import save_weights
 from pipeline.planning import plan as plans
 from pipeline.planning import throughput, training_kinds
-from pipeline.planning.throughput import How, measure_all
+from pipeline.planning.throughput import Workload, measure_all
 from pipeline.training import trainer
 from pipeline.training.checkpoint import Position, save_checkpoint
 
@@ -97,7 +97,7 @@ def test_a_plan_is_made_of_it_and_lacks_nothing():
     made = campaign()
     content, _ = measured(made)
     told = plans.plan(made)
-    assert told["throughput"]["device"] == str(training_kinds.Device.told(content)) and not told["throughput"]["missing"]
+    assert told["throughput"]["device"] == str(training_kinds.Device.from_fields(content)) and not told["throughput"]["missing"]
     assert not any(told["totals"][f"{key}_unknown"] for key in ("train", "evaluate")) and told["totals"]["train"] > 0
     rates = {line["label"]: line["images_per_second"] for line in told["trainings"]}
     assert rates["static"] == rates["again"] == content["kinds"][0]["trained"]
@@ -106,8 +106,8 @@ def test_a_plan_is_made_of_it_and_lacks_nothing():
 def test_bytes_are_those_of_what_a_training_saves(tmp_path):
     made = campaign()
     run = made.run("at_snn", 0)
-    trainer = throughput.trainer_on_noise(made, run, How(8, 2, 1, 0), 8, tmp_path / "noise")
-    throughput.trained_per_second(trainer, How(8, 2, 1, 0))
+    trainer = throughput.trainer_on_noise(made, run, Workload(8, 2, 1, 0), 8, tmp_path / "noise")
+    throughput.trained_per_second(trainer, Workload(8, 2, 1, 0))
     told = throughput.sizes(trainer)
     save_weights(tmp_path / "w", trainer.backbone.state_dict(), run.id)
     save_checkpoint(tmp_path / "c", run.id, Position(), trainer.backbone, trainer.optimizer, None)
@@ -146,14 +146,14 @@ def test_what_changes_a_speed_changes_the_kind_and_nothing_else_does():
 
 
 def test_a_gpu_takes_the_declared_batch_and_workers_and_waits_until_they_have_nothing_ahead():
-    assert throughput.settings(3, True, None, None) == How(None, 40, 7, 3)
-    assert throughput.settings(3, False, None, None) == How(8, 2, 1, 0)
-    assert throughput.settings(3, True, 64, 5) == How(64, 5, 7, 3)
+    assert throughput.settings(3, True, None, None) == Workload(None, 40, 7, 3)
+    assert throughput.settings(3, False, None, None) == Workload(8, 2, 1, 0)
+    assert throughput.settings(3, True, 64, 5) == Workload(64, 5, 7, 3)
 
 
 def test_images_come_from_as_many_workers_as_are_asked_for(tmp_path):
     made = campaign()
-    how = How(8, 2, 3, 1)
+    how = Workload(8, 2, 3, 1)
     trainer = throughput.trainer_on_noise(made, made.run("static", 0), how, 8, tmp_path)
     assert throughput.trained_per_second(trainer, how) > 0 and trainer.batches.steps == 5
 

@@ -31,7 +31,7 @@ def measured(monkeypatch, halt_block, survived, masks):
     arrays = {"halt_block": np.array(halt_block, np.uint8), "merge_block": np.where(survived, 0, 1)}
     split = type("Split", (), {"masks": masks})
     monkeypatch.setattr(figure, "arrays_of", lambda *_: (arrays, split))
-    return figure.measured(None, Evaluation)
+    return figure.halting_of_seed(None, Evaluation)
 
 
 def scene():

@@ -14,7 +14,7 @@ def h(first, count=1):
 
 @pytest.fixture(scope="module")
 def grids():
-    return {(grid["timestep"], grid["block"]): grid for grid in worked_example.told()}
+    return {(grid["timestep"], grid["block"]): grid for grid in worked_example.read_grids()}
 
 
 def test_the_first_and_the_third_token_merge_into_the_second_at_every_timestep(grids):

@@ -235,7 +235,7 @@ def test_the_caption_says_what_a_probe_changes(campaign):
 
 
 def test_what_json_can_not_hold_is_a_fault_of_the_figure_alone(campaign, monkeypatch):
-    monkeypatch.setattr("pipeline.reporting.figures.two_neurons.between", lambda cases: np.arange(2))
+    monkeypatch.setattr("pipeline.reporting.figures.two_neurons.peak_bounds", lambda cases: np.arange(2))
     assert draw_figure.draw(campaign, "two_neurons")["missing"].startswith("TypeError")
 
 

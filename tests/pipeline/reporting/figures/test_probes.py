@@ -239,7 +239,7 @@ def test_channel_0_is_that_of_the_plain_stream_and_halting_that_of_the_formula()
         for axes in ("2d", "1d"):
             assert told[f"halted_{axes}"][place] == pytest.approx(halted_by_hand(of.backbone, images, beta, axes))
     assert told["halted_1d"][1] > told["halted_1d"][0] and told["halted_2d"][0] > told["halted_1d"][0]
-    assert halting_onset.at_once() == 3, "METHOD: x = 3 gives .9933"
+    assert halting_onset.least_halting_count() == 3, "METHOD: x = 3 gives .9933"
 
 
 def halted_by_hand(backbone, images, beta, axes):

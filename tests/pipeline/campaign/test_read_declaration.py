@@ -289,3 +289,17 @@ def test_reading_a_declaration_imports_no_torch():
 
     code = "import sys; from pipeline.command_line import open_campaign; open_campaign('smoke').targets(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_method_that_adapts_tokens_is_refused_on_a_network_that_has_none(tmp_path, monkeypatch):
+    import models.spikformer
+
+    monkeypatch.setattr(models.spikformer, "TOKENS", False)
+    message = "runs.at_snn: at_snn adapts tokens, and network 'small', a Spikformer, has none: name another network"
+    with pytest.raises(UserError, match=message):
+        load(tmp_path, GOOD)
+    without = changed(("runs", "at_snn"), None) | {
+        "evaluations": {"static": {"run": "static"}},
+        "table1": [{"evaluation": "static"}],
+    }
+    assert load(tmp_path, without).runs.keys() == {"static"}

@@ -121,7 +121,7 @@ def test_what_is_not_read_is_not_part_of_a_fingerprint(tmp_path, files):
 
 def test_a_second_look_reads_no_file(tmp_path, files, monkeypatch):
     first = tiny_imagenet.source(unpacked(tmp_path, files))
-    monkeypatch.setattr(tiny_imagenet, "opened", None)
+    monkeypatch.setattr(tiny_imagenet, "open_tree", None)
     assert tiny_imagenet.source(tmp_path) == first
 
 

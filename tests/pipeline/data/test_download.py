@@ -1,8 +1,9 @@
+"""A download is encrypted, checked, tried again, and its failure says what to do."""
+
 import datetime
 import hashlib
 import http.server
 import ipaddress
-import os
 import ssl
 import threading
 
@@ -13,70 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline.core.errors import UserError
-from pipeline.data import download, fingerprints
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A folder with a file in it and one below; what is remembered lies beside."""
-    monkeypatch.setattr(fingerprints, "FINGERPRINTS", tmp_path / "fingerprints")
-    (tmp_path / "set/below").mkdir(parents=True)
-    (tmp_path / "set/one").write_text("1"), (tmp_path / "set/below/two").write_text("2")
-    os.utime(tmp_path / "set/below/two", ns=(5, 5))
-    return tmp_path / "set"
-
-
-def counted(files, answers):
-    """What is remembered of the files, where each computation takes the next answer."""
-    return fingerprints.remembered([files], lambda: answers.pop(0))
-
-
-def test_what_was_found_out_is_computed_once(files):
-    answers = [["first", 1], "never"]
-    assert [counted(files, answers) for _ in range(3)] == [["first", 1]] * 3 and answers == ["never"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    (
-        lambda folder: ((folder / "below/two").write_text("22"), os.utime(folder / "below/two", ns=(5, 5))),
-        lambda folder: os.utime(folder / "below/two", ns=(0, 1)),
-        lambda folder: (folder / "below/two").rename(folder / "below/three"),
-        lambda folder: (folder / "below/three").write_text(""),
-        lambda folder: (folder / "one").unlink(),
-    ),
-)
-def test_other_names_sizes_or_times_are_computed_again(files, change):
-    answers = ["first", "second"]
-    assert counted(files, answers) == "first"
-    change(files)
-    assert counted(files, answers) == "second"
-
-
-@pytest.mark.parametrize(
-    "damage", (lambda b: b[:-1], lambda b: b"", lambda b: b"\xff" + b[1:], lambda b: b.replace(b"first", b"thirst"))
-)
-def test_a_damaged_memory_is_computed_again(files, damage):
-    answers = ["first", "second"]
-    counted(files, answers)
-    (kept,) = fingerprints.FINGERPRINTS.iterdir()
-    kept.write_bytes(damage(kept.read_bytes()))
-    assert [counted(files, answers) for _ in range(2)] == ["second"] * 2
-
-
-def test_what_fails_is_not_remembered(files):
-    def fail():
-        raise UserError("no")
-
-    with pytest.raises(UserError):
-        fingerprints.remembered([files], fail)
-    assert counted(files, ["second"]) == "second"
-
-
-def test_a_link_that_leads_nowhere_is_one_line(files):
-    (files / "link").symlink_to("nowhere")
-    with pytest.raises(UserError, match="set can't be read .*link"):
-        counted(files, ["first"])
+from pipeline.data import download
 
 
 def test_a_download_that_fails_names_the_address_and_the_way_round(tmp_path, monkeypatch):

@@ -1,0 +1,107 @@
+"""Read which modules of a tree import which, and find imports that go up: by statement, inside a function, or by name."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = ("models", "baselines", "pipeline", "workflow")  # each imports from those before it only
+ROOMS = ("core", "data", "campaign", "mirror", "evaluation", "training", "reporting", "planning")
+REPORTING = ("tables", "drawing", "figures", "claims", "page")  # below reporting's own files, which are lowest
+COMMANDS = len(ROOMS)  # the rank of pipeline's first level
+SHARED = "pipeline.command_line"  # what commands share: the one module of that level that others of it may import
+CATALOGUE = "pipeline.core.catalogue"  # the one place that imports by name
+CALLS = {"__import__", "exec", "eval"}  # by which a module can be imported by name
+TOOLS = {"importlib", "importlib.util", "import_module", "pkgutil", "runpy"}
+MODULE_NAME = re.compile(r"(models|baselines|pipeline)(\.[a-z_0-9]+)+")
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Name every module of the packages, with its file."""
+    files = (file for package in PACKAGES for file in sorted((root / package).rglob("*.py")))
+    return {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+def imports(name: str, tree: ast.Module, known: set[str]) -> Iterator[str]:
+    """Yield the modules that a module imports, anywhere in it, by an import statement."""
+    package = name.split(".")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*package[: len(package) - node.level], *filter(None, [node.module])]) if node.level else node.module
+            for alias in node.names:
+                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
+
+
+def named(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that modules have, where they stand in strings, docstrings left out."""
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            if MODULE_NAME.fullmatch(node.value.partition(":")[0]):
+                yield node.value.partition(":")[0]
+
+
+def graph(root: Path) -> dict[str, set[str]]:
+    """Map each module to those of the packages that it imports."""
+    files = modules(root)
+    known = set(files)
+    trees = {name: ast.parse(file.read_text()) for name, file in files.items()}
+    return {name: {module for module in imports(name, tree, known) if module in known} for name, tree in trees.items()}
+
+
+def rank(module: str) -> tuple[int, int, int]:
+    """Rank a module by package, room and, in reporting, the room within it: it may import what ranks lower or equal."""
+    package, *rest = module.split(".")
+    if package != "pipeline":
+        return PACKAGES.index(package), 0, 0
+    if not rest:
+        return PACKAGES.index(package), -1, 0  # pipeline/__init__.py, which says what there is
+    room = ROOMS.index(rest[0]) if rest[0] in ROOMS else COMMANDS
+    within = REPORTING.index(rest[1]) if rest[0] == "reporting" and len(rest) > 1 and rest[1] in REPORTING else -1
+    return PACKAGES.index(package), room, within
+
+
+def wrong_imports(root: Path) -> list[str]:
+    """Say which imports go up, and which are by name: one line each."""
+    found = []
+    for name, imported in graph(root).items():
+        found += [f"{name} imports {module}" for module in sorted(imported) if goes_up(name, module)]
+    for name, file in modules(root).items():
+        tree = ast.parse(file.read_text())
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & CALLS
+        used |= {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+        } & TOOLS
+        if name.startswith("pipeline.") and name != CATALOGUE:
+            found += [f"{name} imports by name, with {way}" for way in sorted(used)]
+        found += [f"{name} names {module}" for module in sorted(set(named(tree))) if module != name and goes_up(name, module)]
+    return found
+
+
+def goes_up(name: str, module: str) -> bool:
+    """Whether an import is of a higher rank, or of a command by a command."""
+    command = rank(name)[1] == rank(module)[1] == COMMANDS and module != SHARED
+    return command or rank(module) > rank(name)
+
+
+def loops(root: Path) -> list[list[str]]:
+    """Find modules that import each other in a circle."""
+    after = graph(root)
+    reached = {name: reachable(name, after) for name in after}
+    return sorted(sorted(other for other in reached[name] if name in reached[other]) for name in after if name in reached[name])
+
+
+def reachable(name: str, after: dict[str, set[str]]) -> set[str]:
+    """Name all that a module imports, itself or through others."""
+    seen, waiting = set(), list(after[name])
+    while waiting:
+        if (module := waiting.pop()) not in seen:
+            seen.add(module)
+            waiting += after[module]
+    return seen
