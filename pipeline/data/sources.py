@@ -10,7 +10,7 @@ HELD_OUT = 1000  # class-balanced training images that no run trains on: all cho
 
 @dataclass(frozen=True)
 class Source:
-    """Where the images of a data set come from."""
+    """Origin of the images of a data set."""
 
     fingerprint: str  # sources with the same fingerprint hold the same images
     origin: str  # in words, for every table that shows numbers from it
