@@ -1,8 +1,6 @@
-"""Publish final weights of small networks in git, as results/<scale>/published/<run>.safetensors, and restore them from there.
+"""Publish final weights of small networks in git, and restore them from there.
 
-python -m pipeline.published --scale laptop publishes the weights of every finished run; without a scale, published weights are
-copied to where the graph looks for them, unless the run has weights of its own: so a clone trains nothing again. DVC keeps
-weights/ and can't share a folder with git, hence the second folder.
+The command is pipeline.published, whose text says how it is used and by which rules.
 """
 # Tested in tests/workflow/test_published.py
 

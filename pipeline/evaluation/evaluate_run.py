@@ -1,7 +1,6 @@
-"""Evaluate a run's final weights in the arithmetic of its training, and keep all that each pass measures (stage 3).
+"""Evaluate a run's final weights in the arithmetic of its training, and keep all that each pass measures.
 
-python -m pipeline.evaluate --scale smoke --run ID writes arrays/<set>.npz and then evals/<set>.json, where <set> names
-the run and its evaluations.
+The command is pipeline.evaluate, whose text says how it is used and by which rules.
 """
 # Tested in tests/workflow/test_results.py
 

@@ -1,6 +1,6 @@
 """Fill MLflow with a campaign: every training and evaluation, nested under one run that has tables and figures.
 
-python -m pipeline.tracking --scale smoke fills it from the records.
+The command is pipeline.tracking, whose text says how it is used and by which rules.
 """
 # Tested in tests/workflow/test_results.py
 

@@ -1,7 +1,6 @@
-"""Run MLflow's server on PostgreSQL, for the jobs of any number of machines.  make tracking-server
+"""Run MLflow's server on PostgreSQL, for the jobs of any number of machines.
 
-It runs in the foreground, on a private PostgreSQL in --folder, or on the one that --database names (default: $DATABASE).
-Ctrl-C or SIGTERM ends both; started again, it goes on with the data it has.
+The command is pipeline.tracking_server, whose text says how it is used and by which rules.
 """
 # Tested in tests/cluster/test_tracking_server.py
 

@@ -1,9 +1,6 @@
-"""Measure speed in one run: our networks beside SpikingJelly's and the limit of this machine, and each part of our networks.
+"""Measure speed in one run: our networks beside SpikingJelly's and the limit of this machine, and each part of them.
 
-python -m pipeline.bench --scale smoke runs tests/benchmarks, which time every network in a process of its own, and writes to
-results/smoke/bench: benchmark.json (pytest-benchmark's own), ratios.json, cost.png and index.html, a page with all of it.
-Machines differ and are shared, so runs are compared by their ratios only: with those in the files of the last run, if it was on
-the same device in the same arithmetic. Ratios that got worse are printed, and with --strict the stage fails for them.
+The command is pipeline.bench, whose text says how it is used and by which rules.
 """
 
 import json

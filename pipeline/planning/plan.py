@@ -1,7 +1,6 @@
-"""Estimate what a campaign costs, before and while it runs: jobs, hours by measured throughput, longest chain, disk, progress.
+"""Estimate what a campaign costs, before and while it runs. Imports no torch.
 
-python -m pipeline.plan --scale paper --gpus 8, or make plan SCALE=paper GPUS=8. Imports no torch. Hours are those of one device,
-which is named; a kind of job that was not measured has no hours, and totals without it say "at least".
+The command is pipeline.plan, whose text says how it is used and by which rules.
 """
 
 from pipeline.campaign.campaign import Campaign

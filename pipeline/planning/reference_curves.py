@@ -1,13 +1,6 @@
 """Keep the curves of finished trainings, epoch by epoch, and compare a new training with those of its kind.
 
-python -m pipeline.reference --scale laptop writes the scale's lines of baselines/reference_curves.csv from its records;
-python -m pipeline.reference --scale laptop --check RUN compares a run, finished or not, with them (make check-run RUN=...).
-
-Two runs are of one kind where their declarations are the same except for seed, threads and precision; the source of the images
-and the version of the code may differ. A value is off where it is missing, or further from the mean of the reference's n seeds
-than 4 sqrt(1 + 1/n) standard deviations. The deviation is the one between seeds at that epoch, pooled over the scale's kinds that
-have several seeds; for tokens, which differ between kinds, it is the kind's own where it has several seeds. So the check finds a
-training that goes wrong, not one that goes like another method's.
+The command is pipeline.reference, whose text says how it is used and by which rules.
 """
 # Tested in tests/workflow/test_published.py
 

@@ -1,12 +1,6 @@
 """Measure how fast this machine does each kind of training and of evaluation pass, before anything is trained.
 
-python -m pipeline.throughput --scale paper trains every kind of the campaign for a few steps, as pipeline.train does, on images
-of noise, evaluates some as pipeline.evaluate does, and keeps images per second in results/paper/throughput.json, from which
-python -m pipeline.plan computes hours. Weights are those drawn from the seed: tokens that halt in trained networks do not halt
-here.
-
-Speeds measured on this device before are kept, unless --again is given; those of another device are replaced. On a GPU the batch
-is the recipe's and images come from the declared loader workers; on a processor it is small, and one process prepares them.
+The command is pipeline.throughput, whose text says how it is used and by which rules.
 """
 
 import io

@@ -1,8 +1,6 @@
-"""Train one run, from its parent's weights or from scratch, to final weights and a record (stage 2).
+"""Train one run, from its parent's weights or from scratch, to final weights and a record.
 
-python -m pipeline.train --scale smoke --run ID. A training that was killed resumes when it is started again, and ends with
-the same weights, bit for bit. With --processes N it becomes torchrun, which starts this command N times
-(pipeline.training.processes).
+The command is pipeline.train, whose text says how it is used and by which rules.
 """
 # Tested in tests/pipeline/training/test_trainer.py
 

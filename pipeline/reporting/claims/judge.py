@@ -1,9 +1,6 @@
-"""Stage 6: judge the paper's checkable sentences by what was measured here.  python -m pipeline.claims --scale smoke
+"""Judge the paper's checkable sentences by what was measured.
 
-The rule is the same for all: a claim is a quantity per seed and a bound. It holds where the 95 % confidence interval of the
-mean over seeds (Student's t) lies beyond the bound on the claimed side, it doesn't hold where the interval lies on the
-other side, and otherwise nothing can be told at this scale; nor can it from one seed, where the quantity was not measured,
-or where it was measured on networks that the sentence is not about. A claim that holds by construction says so in its note.
+The command is pipeline.claims, whose text says how it is used and by which rules.
 """
 
 import pandas as pd

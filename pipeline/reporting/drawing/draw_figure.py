@@ -1,7 +1,6 @@
-"""Stage 5: draw a figure of the declaration from evaluations.  python -m pipeline.figure --scale smoke --figure NAME
+"""Draw a figure of the declaration from evaluations, or say in its place what it lacks.
 
-Writes figures/NAME.svg, .pdf and .json (the numbers, the caption, the evaluations shown). A figure that lacks its data
-says so in all three and stops nothing else.
+The command is pipeline.figure, whose text says how it is used and by which rules.
 """
 # Tested in tests/pipeline/reporting/figures/test_figures.py
 

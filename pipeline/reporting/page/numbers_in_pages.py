@@ -1,11 +1,6 @@
 """Write the numbers in README.md and RESULTS.md from the files that their links lead to.
 
-python -m pipeline.pages does it (make pages); words stay as they are, so read them again. A link's title says where in its file
-the numbers of its text stand: "accuracy_mean ± accuracy_std where evaluation=x, timesteps=4" in a csv, "100 × avg_tokens
-where ..." for percent; "networks.0.plain.mean.0" or "lines.evaluation=x.accuracy ± accuracy_std" in a json. Each keeps the
-digits that it is written with, and its sign where a plus or minus stands before it. A table follows a comment:
-<!-- table: results/<scale>/tables/table1.csv --> for Table 1, <!-- table: results/<scale>/runs --> for the time and machine
-of each training.
+The command is pipeline.pages, whose text says how it is used and by which rules.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Stage 7: write one self-contained page with tables, figures, curves, declaration and environment.
+"""Write one self-contained page with tables, figures, curves, declaration and environment.
 
-python -m pipeline.report --scale smoke writes results/smoke/report.html, which loads nothing from the network and has no script.
+The command is pipeline.report, whose text says how it is used and by which rules.
 """
 
 import base64

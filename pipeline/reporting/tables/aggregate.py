@@ -1,8 +1,6 @@
-"""Stage 4: write records and evaluations into MLflow, and make the tables from it.  python -m pipeline.aggregate --scale smoke
+"""Fill MLflow, read it back, and write the tables of a whole campaign.
 
-MLflow is filled from the records first, then read back; a number that differs from its record raises UserError. Tables
-carry the ids of runs and evaluations, not MLflow's, so they are the same bytes everywhere; results/<scale>/links.csv maps
-them to MLflow's.
+The command is pipeline.aggregate, whose text says how it is used and by which rules.
 """
 # Tested in tests/workflow/test_results.py
 

@@ -1,7 +1,6 @@
-"""Stage 4 while runs are missing: make the tables of the finished runs, with a list of the missing ones.
+"""Write the tables of a campaign of which runs are missing, with what they lack.
 
-python -m pipeline.partial --scale smoke writes results/smoke/partial/, without asking MLflow; Snakemake calls it where a graph
-ends with failures. The tables of a whole campaign are pipeline.aggregate's.
+The command is pipeline.partial, whose text says how it is used and by which rules.
 """
 # Tested in tests/workflow/test_partial.py
 
