@@ -42,7 +42,7 @@ class Campaign:
         self,
         experiment: Experiment,
         catalogue: Catalogue,
-        data: str | None = None,
+        data: str | Path | None = None,
         images: dict[str, Data] | None = None,
         missing: dict[str, str] | None = None,
     ):
@@ -141,7 +141,7 @@ class Campaign:
 
     def without(self, missing: dict[str, str]) -> "Campaign":
         """Copy this campaign without the evaluations of the runs in `missing`: reasons by the run's id."""
-        return Campaign(self.experiment, self.catalogue, str(self.data_folder or "") or None, self._data, missing)
+        return Campaign(self.experiment, self.catalogue, self.data_folder, self._data, missing)
 
     @cached_property
     def measured_runs(self) -> list[Run]:
