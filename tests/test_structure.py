@@ -68,3 +68,18 @@ def test_nothing_but_a_backbones_folder_and_the_papers_claims_knows_its_name():
         modules = {module for module in imported(file) if any(module.startswith(backbone) for backbone in backbones)}
         strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         assert not modules and not strings & set(CATALOGUE.backbones.names), (name, modules)
+
+
+ADDED_IN_THE_GUIDE = {"baselines/last_step.py", "models/spiking_mlp", "pipeline/reporting/figures/firing.py"}
+
+
+def test_every_file_and_module_that_a_page_or_a_docstring_names_is_there():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "dvc.yaml", *(ROOT / "models/native").glob("*.cpp")]
+    for page in (page for page in [*pages, *FILES.values()] if page.name not in ("CHANGELOG.md", "RESULTS.md")):
+        text = page.read_text()
+        for path in re.findall(r"(?<![\w/.-])((?:pipeline|models|baselines|tests|workflow)/[\w./]*\w)", text):
+            assert (ROOT / path).exists() or any(path.startswith(added) for added in ADDED_IN_THE_GUIDE), (page, path)
+        for name in re.findall(r"`((?:pipeline|models)(?:\.[a-z_0-9]+)+)", text):
+            parts = name.split(".")
+            places = [ROOT.joinpath(*parts[:length]) for length in (len(parts), len(parts) - 1) if length > 1]
+            assert any(place.is_dir() or place.with_suffix(".py").exists() for place in places), (page, name)

@@ -1,5 +1,5 @@
 // What models/native/build.py builds and models/native/fused.py calls: the hot loops of a spiking transformer on a processor, each one
-// pass over memory. The plain code in models/neuron.py, models/spikformer.py and models/merging.py says what they compute.
+// pass over memory. The plain code in models/neuron.py, models/spiking_layers.py and models/merging.py says what they compute.
 // Sums and charges are in float for bfloat16 and float, in double for double.
 #include "attention.h"
 #include "matching.h"
