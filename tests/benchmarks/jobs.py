@@ -12,6 +12,7 @@ from reference import random_official_state_dict
 from models import merging, native
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer
+from models.native import build as kernels
 from models.neuron import norm_lif
 from models.packed import PackedATSNN
 from models.spikformer import Spikformer
@@ -179,9 +180,9 @@ def encoder(spec: dict, compute):
             share, blocks = 1.0, partial(static_blocks, network, u)
         else:
             network = PackedATSNN(ATSNN(network, **{key: spec[key] for key in ("gamma", "alpha", "beta")}))
-            model, compute = network.model, network.compute
-            share = model.adapt(u, compute).trace.executed.float().mean().item()
-            blocks = partial(model.adapt, u, compute, trace=False)
+            model, on_live_rows = network.model, network.compute
+            share = model.adapt(u, on_live_rows).trace.executed.float().mean().item()
+            blocks = partial(model.adapt, u, on_live_rows, trace=False)
 
     @torch.no_grad()
     def step():
@@ -258,7 +259,7 @@ def build_kernels(spec: dict, compute):
     def step():
         with tempfile.TemporaryDirectory() as folder:
             with mock.patch.dict(os.environ, XDG_CACHE_HOME=folder):
-                build.library.__wrapped__()
+                kernels.library.__wrapped__()
 
     return step, {}
 
