@@ -4,13 +4,14 @@ A backbone is a subfolder of this one, found by its name. Its `__init__.py` decl
 
 TITLE: its name in tables.
 TOKENS: whether it computes tokens in blocks. A method that merges or halts tokens asks for it (`ADAPTS_TOKENS` in `baselines`).
-Settings: a NetworkSettings with the backbone's options, their defaults, and validators whose ValueErrors say what to do.
+Settings: a NetworkSettings with the backbone's options, each with a default, and validators whose ValueErrors say what to do.
 build(*, classes, image_size, **settings): makes the network of these settings; its class is in `network.py` beside it.
 
-The network takes images [B, 3, S, S]; its output has `logits` [T, B, C], one per timestep. Its base class is
+The network takes images [B, 3, S, S] of S = 32 or 64 pixels; its output has `logits` [T, B, C], one per timestep. Its base class is
 `models.backbone.Backbone`: it lists which layers multiply, for energy, and which spike, for warnings. A network with TOKENS is a
-`TokenBackbone`: it has `embed(images) -> [T, B, K, D]`, `blocks`, called as `block(u, live, bn_rows)`, and a `head`; a block that
-can be computed on live rows alone has `on_live_rows(u, rows)` (`models.packed`).
+`TokenBackbone`: it has `embed(images) -> [T, B, K, D]`, K = 64 tokens in row-major order for images of either size, `blocks`, called as `block(u, live, bn_rows)`, and a `head`; a block that
+can be computed on live rows alone has `on_live_rows(u, rows)` (`models.packed`, whose `until` asks `embed` for one timestep more
+at a time: `embed(image, 1, membranes)`).
 
 To a network belong its neuron (threshold, decay, reset), its norms, its stem (from image to tokens or feature maps), its output
 (from features to logits) and its initial weights. To a method (`baselines`) belong the loss, the parent whose weights it starts

@@ -3,7 +3,6 @@
 A backbone lists its rows (`models.backbone.Backbone.energy_taps`); `pipeline.evaluation.energy` hooks them and counts.
 Dimensions: T timesteps, B batch, R tokens or positions, D channels of a token, H heads.
 """
-# Tested in tests/pipeline/evaluation/test_energy.py
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -47,12 +46,17 @@ class EnergyTap:
 
 
 def conv_tap(name: str, layer: nn.Module, inputs: str) -> EnergyTap:
-    """Tap a 3x3 convolution `layer.conv` of stride 1, called with x [S, B, H, W, D] and, where x is given once, `timesteps`."""
+    """Tap a convolution `layer.conv` of stride 1, called with x [S, B, H, W, D] and, where x is given once, `timesteps`.
+
+    Raises ValueError for another stride or groups, with which inputs are not used equally often.
+    """
+    if layer.conv.stride != (1, 1) or layer.conv.groups != 1:
+        raise ValueError(f"conv_tap counts convolutions of stride 1 without groups, not {layer.conv}: write a tap for it")
 
     def read(arguments: dict, _) -> Drive:
         return drive(arguments["x"].flatten(2, 3), fan_out, timesteps=arguments.get("timesteps"))
 
-    fan_out = layer.conv.weight[:, 0].numel()  # 9 x Cout: with stride 1 each input is used that often, padding included
+    fan_out = layer.conv.weight[:, 0].numel()  # kernel x Cout: with stride 1 each input is used that often, padding included
     return EnergyTap("sps", 0, name, inputs, layer, read, (layer.conv,))
 
 

@@ -3,7 +3,6 @@
 Dimensions: T timesteps (those of one call), B images, K tokens in the tensor now, R live rows, D and E channels, N = B K rows
 of neurons.
 """
-# Tested in tests/models/test_packed.py
 
 import torch
 import torch.nn.functional as F

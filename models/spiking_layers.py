@@ -4,7 +4,7 @@ Dimensions: T timesteps, S timesteps that are given (T, or 1 for all), B batch, 
 and width, h w those after pooling, R live rows. Everything is kept channels-last, [T, B, H, W, D] and [T, B, K, D], so that
 tokens in row-major order are a view of the feature map.
 """
-# Tested in tests/models/spikformer/test_spikformer.py
+# Tested in tests/models/native/test_fused.py
 
 import torch
 import torch.nn.functional as F

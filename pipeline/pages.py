@@ -9,11 +9,14 @@ each training took.
 """
 # Tested in tests/pipeline/reporting/page/test_numbers_in_pages.py
 
+import argparse
+
 from pipeline.core.errors import run_stage
 from pipeline.reporting.page.numbers_in_pages import fill_pages
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="pipeline.pages", description=__doc__.split("\n\n")[0]).parse_args()
     for line in fill_pages():
         print(line)
 

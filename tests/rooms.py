@@ -12,8 +12,17 @@ COMMANDS = len(ROOMS)  # the rank of pipeline's first level
 SHARED = "pipeline.command_line"  # what commands share: the one module of that level that others of it may import
 CATALOGUE = "pipeline.core.catalogue"  # the one place that imports by name
 CALLS = {"__import__", "exec", "eval"}  # by which a module can be imported by name
-TOOLS = {"importlib", "importlib.util", "import_module", "pkgutil", "runpy"}
-MODULE_NAME = re.compile(r"(models|baselines|pipeline)(\.[a-z_0-9]+)+")
+TOOLS = {
+    "importlib",
+    "importlib.util",
+    "pkgutil",
+    "runpy",
+    "pydoc",
+    "builtins",
+}  # modules that can do so, and what is taken from them
+LAZY = "models"  # whose backbones' names are imported once they are asked for
+DOORS = {CATALOGUE, SHARED}  # which alone make shelves of a catalogue
+MODULE_NAME = re.compile(r"\b(?:models|baselines|pipeline)(?:\.[a-z_0-9]+)+")
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -34,8 +43,8 @@ def imports(name: str, tree: ast.Module, known: set[str]) -> Iterator[str]:
                 yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
 
 
-def named(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that modules have, where they stand in strings, docstrings left out."""
+def named(tree: ast.Module, known: set[str]) -> Iterator[str]:
+    """Yield the modules whose names stand in strings, alone or in a longer text; docstrings, and names of commands, left out."""
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -43,8 +52,12 @@ def named(tree: ast.Module) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            if MODULE_NAME.fullmatch(node.value.partition(":")[0]):
-                yield node.value.partition(":")[0]
+            for name in MODULE_NAME.findall(node.value):
+                parts = name.split(".")
+                prefixes = (".".join(parts[:length]) for length in range(len(parts), 1, -1))
+                module = next((prefix for prefix in prefixes if prefix in known), None)
+                if module and rank(module)[1] != COMMANDS:  # messages tell users which command to run
+                    yield module
 
 
 def graph(root: Path) -> dict[str, set[str]]:
@@ -69,19 +82,30 @@ def rank(module: str) -> tuple[int, int, int]:
 
 def wrong_imports(root: Path) -> list[str]:
     """Say which imports go up, and which are by name: one line each."""
-    found = []
+    found, files = [], modules(root)
     for name, imported in graph(root).items():
         found += [f"{name} imports {module}" for module in sorted(imported) if goes_up(name, module)]
-    for name, file in modules(root).items():
+    for name, file in files.items():
         tree = ast.parse(file.read_text())
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & CALLS
-        used |= {
-            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
-        } & TOOLS
-        if name.startswith("pipeline.") and name != CATALOGUE:
-            found += [f"{name} imports by name, with {way}" for way in sorted(used)]
-        found += [f"{name} names {module}" for module in sorted(set(named(tree))) if module != name and goes_up(name, module)]
+        if name not in (CATALOGUE, LAZY):
+            found += [f"{name} imports by name, with {way}" for way in sorted(ways_by_name(tree))]
+        if name not in DOORS and any(isinstance(node, ast.Name) and node.id == "Shelf" for node in ast.walk(tree)):
+            found.append(f"{name} imports by name, with a Shelf of its own")
+        found += [f"{name} names {module}" for module in sorted(set(named(tree, set(files)))) if goes_up(name, module)]
     return found
+
+
+def ways_by_name(tree: ast.Module) -> Iterator[str]:
+    """Yield what a module has that can import by name, and imports that do not say what they import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in CALLS:
+            yield node.id
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in TOOLS | {"pipeline"})
+        elif isinstance(node, ast.ImportFrom) and (
+            node.module in TOOLS or any(alias.name in ("*", *TOOLS) for alias in node.names)
+        ):
+            yield from (alias.name for alias in node.names)
 
 
 def goes_up(name: str, module: str) -> bool:

@@ -118,6 +118,19 @@ def check_network(build, timesteps):
     assert energy.images.shape[2:] == (timesteps, 3) and all(sum(row["operations"]) > 0 for row in energy.layers)
     assert all((energy.images[place].sum(axis=(0, 1)) > 0).all() for place, _ in enumerate(CONVENTIONS))
     check_spikes(network, images)
+    check_training_step(build(image_size=32), images.float())
+
+
+def check_training_step(network, images):
+    """In float32, and with products in bfloat16, as a processor trains, with compiled kernels where there are some."""
+    import torch
+
+    for products in (torch.float32, torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=products == torch.bfloat16):
+            logits = network.train()(images).logits
+        network.zero_grad()
+        logits.float().square().mean().backward()
+        assert all(torch.isfinite(weight.grad).all() for weight in network.parameters())
 
 
 def check_spikes(network, images):

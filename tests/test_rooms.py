@@ -46,6 +46,20 @@ def test_no_modules_import_each_other_in_a_circle():
         ("campaign/campaign", "from importlib import import_module as load", "by name, with import_module"),
         ("mirror/fill", "def late(room):\n    return __import__(f'pipeline.{room}')", "by name, with __import__"),
         ("mirror/fill", f"LATER = '{HIGHER}:Trainer'", f"names {HIGHER}"),
+        ("mirror/fill", f"LATER = '{HIGHER}.Trainer'", f"names {HIGHER}"),
+        ("mirror/fill", f"LATER = '-c', 'from {HIGHER} import Trainer'", f"names {HIGHER}"),
+        ("mirror/fill", "import pipeline\nlater = pipeline", "by name, with pipeline"),
+        ("mirror/fill", "from pipeline import *", "by name, with *"),
+        ("mirror/fill", "from pkgutil import resolve_name", "by name, with resolve_name"),
+        ("mirror/fill", "from runpy import run_module as later", "by name, with run_module"),
+        ("mirror/fill", "from importlib.util import find_spec", "by name, with find_spec"),
+        ("mirror/fill", "from pydoc import locate", "by name, with locate"),
+        ("mirror/fill", "import builtins\nbuiltins.__import__('x')", "by name, with builtins"),
+        (
+            "mirror/fill",
+            "from pipeline.core.catalogue import Shelf\nLATER = Shelf(None, 'room')",
+            "by name, with a Shelf of its own",
+        ),
         ("mirror/fill", "if False:\n    from pipeline.reporting.page import report", "imports pipeline.reporting.page.report"),
         ("reporting/tables/table1", "from pipeline.reporting.drawing import canvas", "imports pipeline.reporting.drawing.canvas"),
         ("reporting/figures/masking", "from pipeline.reporting.claims import judge", "imports pipeline.reporting.claims.judge"),
@@ -66,6 +80,14 @@ def test_a_package_imports_from_those_before_it_only(copy, package, other):
     file = copy / package / "late.py"
     file.write_text(f"def late():\n    import {other}\n")
     assert rooms.wrong_imports(copy) == [f"{package}.late imports {other}"]
+
+
+@pytest.mark.parametrize("place", ("baselines/static", "models/merging", "pipeline/__init__"))
+def test_no_package_imports_by_name(copy, place):
+    file = copy / f"{place}.py"
+    file.write_text(file.read_text() + "\nimport importlib\n\nlater = lambda room: importlib.import_module(f'pipeline.{room}')\n")
+    name = place.replace("/", ".").removesuffix(".__init__")
+    assert rooms.wrong_imports(copy) == [f"{name} imports by name, with importlib"]
 
 
 def test_a_circle_is_found(copy):

@@ -33,9 +33,10 @@ def norm_lif(
 
     Raises ValueError for a single row in training: it has no variance.
     """
+    y = y.contiguous()  # as kernels read it
     scale, shift, mean, inverse_deviation = affine(y, bn, timesteps, bias)
     index = None if live is None else live_rows(live)
-    flat = y.flatten(1, -2).contiguous()
+    flat = y.flatten(1, -2)
     if membrane is not None:
         spikes = fire(flat, index, scale, shift, 1.0, timesteps, membrane)
     else:

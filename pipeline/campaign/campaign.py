@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from pipeline.campaign import declaration
 from pipeline.campaign.declaration import Experiment
-from pipeline.campaign.identity import Evaluation, Run, added_fields, hashed, unhashed_fields
+from pipeline.campaign.identity import Evaluation, Run, hashed, other_fields
 from pipeline.core.catalogue import Catalogue
 from pipeline.core.checksums import digest
 from pipeline.core.errors import UserError, nearest
@@ -22,17 +22,13 @@ from pipeline.data.identity import Data
 STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
 FAULTS = RESULTS / "faults.jsonl"  # the log of `make faults`
 FIGURE_KINDS = ("svg", "pdf", "json")  # the files of a figure: two pictures, and the numbers drawn in them
-TABLES = (
-    "readings.csv",
-    "table1.csv",
-    "table1.md",
-    "table1.tex",
-    "table1.html",
-    "savings.csv",
-    "energy.csv",
-    "curves.csv",
-    "metrics.json",
-)
+TABLES = tuple("readings.csv table1.csv table1.md table1.tex table1.html savings.csv energy.csv curves.csv metrics.json".split())
+
+
+RESOLVED = {  # fields of declared entries of which ids are made by themselves
+    "run": {"method", "recipe", "parent", "dataset", "network", "seeds", "timesteps", "options"},
+    "evaluation": {"run", "timesteps", "options", "exits", "probe", "settings"},
+}
 
 
 class Campaign:
@@ -97,7 +93,8 @@ class Campaign:
             precision=self.experiment.precision,
             parent=self.run(declared.parent, seed) if declared.parent else None,
             architecture=self.catalogue.architecture(backbone, settings),
-            unhashed=unhashed_fields(**models),
+            hashed=hashed(models) | {"network": {"backbone": backbone, **hashed(settings)}},
+            others=other_fields(declared, RESOLVED["run"]),
         )
 
     def network(self, name: str, timesteps: int) -> tuple[str, BaseModel]:
@@ -135,8 +132,8 @@ class Campaign:
             exits=declared.exits,
             probe=declared.probe,
             settings=models["settings"].model_dump(mode="json") if declared.probe else {},
-            added=added_fields(declared),
-            unhashed=unhashed_fields(**models),
+            hashed={"options": hashed(models["options"]), "settings": hashed(models.get("settings", {}), "json")},
+            others=other_fields(declared, RESOLVED["evaluation"]),
         )
 
     def without(self, missing: dict[str, str]) -> "Campaign":

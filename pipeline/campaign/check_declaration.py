@@ -123,6 +123,7 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str,
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         check_changes(run, evaluation, f"{where}.probe", catalogue)
+        check_tokens(experiment, evaluation, f"{where}.probe", catalogue)
         if evaluation.exits:
             raise UserError(f"{where}.exits: a probe has none: take them out")
     elif evaluation.settings:
@@ -145,6 +146,16 @@ def check_changes(run: Run, evaluation: Evaluation, where: str, catalogue: Catal
     changes = getattr(catalogue.figures[evaluation.probe], "changes", lambda _: [])
     for change in changes(catalogue.probe_settings(evaluation.probe, evaluation.settings)):
         check_options(run.method, run.options | evaluation.options | change, where, catalogue)
+
+
+def check_tokens(experiment: Experiment, evaluation: Evaluation, where: str, catalogue: Catalogue) -> None:
+    """Check that a probe that measures tokens is given a network that has some."""
+    name = inherited(experiment, evaluation.run, "network")
+    backbone = catalogue.backbones[experiment.networks[name].backbone]
+    if getattr(catalogue.figures[evaluation.probe], "NEEDS_TOKENS", False) and not backbone.TOKENS:
+        raise UserError(
+            f"{where}: {evaluation.probe} measures tokens, and network {name!r}, a {backbone.TITLE}, has none: name another run"
+        )
 
 
 def check_row(experiment: Experiment, row: Row, where: str) -> None:

@@ -24,30 +24,33 @@ PARTS = ("options", "network", "recipe")  # of a run: models with fields of thei
 def is_as_before(model: BaseModel, name: str) -> bool:
     """Check that a field was added later, and has the value that stands for how it was before."""
     extra = type(model).model_fields[name].json_schema_extra
-    return isinstance(extra, dict) and BEFORE in extra and getattr(model, name) == extra[BEFORE]
+    return isinstance(extra, dict) and BEFORE in extra and hashed(getattr(model, name)) == hashed(extra[BEFORE])
 
 
-def unhashed_fields(**models: BaseModel) -> frozenset[str]:
-    """Name the fields of models that are no part of an id, as `<part>.<field>`."""
-    return frozenset(
-        f"{part}.{name}" for part, model in models.items() for name in type(model).model_fields if is_as_before(model, name)
-    )
-
-
-def added_fields(model: BaseModel) -> dict:
-    """Give the fields of a model that were added later and are not as before, with their values."""
-    extras = {name: field.json_schema_extra for name, field in type(model).model_fields.items()}
-    later_fields = [name for name, extra in extras.items() if isinstance(extra, dict) and BEFORE in extra]
-    return {name: hashed(getattr(model, name)) for name in later_fields if not is_as_before(model, name)}
-
-
-def hashed(value: object) -> object:
-    """Turn models, at every depth, into what an id is made of: all fields but those that are as before."""
+def hashed(value: object, mode: str = "python") -> object:
+    """Turn models, at every depth, into what an id is made of: all fields, as pydantic dumps them, but those that are as before."""
     if isinstance(value, BaseModel):
-        return {name: hashed(getattr(value, name)) for name in type(value).model_fields if not is_as_before(value, name)}
+        return pruned(value, value.model_dump(mode=mode))
     if isinstance(value, dict):
-        return {key: hashed(x) for key, x in value.items()}
-    return [hashed(x) for x in value] if isinstance(value, tuple | list) else value
+        return {key: hashed(x, mode) for key, x in value.items()}
+    return [hashed(x, mode) for x in value] if isinstance(value, tuple | list) else value
+
+
+def pruned(value: object, dumped: object) -> object:
+    """Leave out of a dumped value the fields that are as before."""
+    if isinstance(value, BaseModel):
+        return {name: pruned(getattr(value, name), dumped[name]) for name in dumped if not is_as_before(value, name)}
+    if isinstance(value, dict):
+        return {key: pruned(x, dumped[key]) for key, x in value.items()}
+    return [pruned(x, y) for x, y in zip(value, dumped)] if isinstance(value, tuple | list) else dumped
+
+
+def other_fields(model: BaseModel, resolved: set[str]) -> dict:
+    """Give what an id is made of of a declared entry, but for the fields that are resolved elsewhere.
+
+    Empty today; a field that is added to the entry is part of ids by itself, unless it is as before.
+    """
+    return {name: value for name, value in hashed(model).items() if name not in resolved}
 
 
 @dataclass(frozen=True)
@@ -65,31 +68,29 @@ class Run:
     precision: str
     parent: "Run | None"
     architecture: str = ""  # the network's name in tables
-    unhashed: frozenset[str] = frozenset()  # of `unhashed_fields`
+    hashed: dict = field(
+        default_factory=dict
+    )  # options, network and recipe as `hashed` gives them; as they are, where it lacks them
+    others: dict = field(default_factory=dict)  # `other_fields` of the declared run
 
     @property
     def identity(self) -> dict:
-        """Collect every field that changes numbers."""
-        parts = {part: without(getattr(self, part), part, self.unhashed) for part in PARTS}
+        """Every field that changes numbers."""
+        parts = {part: self.hashed.get(part, getattr(self, part)) for part in PARTS}
         fields = {"seed": self.seed, "method": self.method, **parts, "threads": self.threads, "precision": self.precision}
-        return fields | {"data": self.data.id, "parent": self.parent.id if self.parent else None, "numerics": NUMERICS}
+        fields |= {"data": self.data.id, "parent": self.parent.id if self.parent else None, "numerics": NUMERICS}
+        return fields | ({"others": self.others} if self.others else {})
 
     @cached_property
     def id(self) -> str:
-        """Build the id from label, seed and digest."""
         return f"{self.label}-s{self.seed}-{digest(self.identity)}"
-
-
-def without(values: dict, part: str, unhashed: frozenset[str]) -> dict:
-    """Leave out the fields of a part that are no part of an id."""
-    return {name: value for name, value in values.items() if f"{part}.{name}" not in unhashed}
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """One pass of a run's final weights over the test images, and over those held out where exits need a threshold.
 
-    With a `probe`, it is instead the measurement that the figure of that name makes of these weights.
+    One with a `probe` is what the figure of that name measures instead.
     """
 
     name: str
@@ -99,20 +100,19 @@ class Evaluation:
     exits: tuple[str, ...]
     probe: str | None = None
     settings: dict = field(default_factory=dict)
-    added: dict = field(default_factory=dict)  # fields of the declaration that were added later, where they are not as before
-    unhashed: frozenset[str] = frozenset()  # of `unhashed_fields`
+    hashed: dict = field(default_factory=dict)  # options and settings as `hashed` gives them; as they are, where it lacks them
+    others: dict = field(default_factory=dict)  # `other_fields` of the declared evaluation
 
     @property
     def hashed_options(self) -> dict:
-        """Give the options that are part of the id."""
-        return without(self.options, "options", self.unhashed)
+        """Give the options as they stand in ids."""
+        return self.hashed.get("options", self.options)
 
     @cached_property
     def id(self) -> str:
-        """Build the id from name, seed and digest."""
-        settings = without(self.settings, "settings", self.unhashed)
+        settings = self.hashed.get("settings", self.settings)
         fields = [self.run.id, self.timesteps, self.hashed_options, self.exits, self.probe, settings, NUMERICS]
-        return f"{self.name}-s{self.run.seed}-{digest(fields + ([self.added] if self.added else []))}"
+        return f"{self.name}-s{self.run.seed}-{digest(fields + ([self.others] if self.others else []))}"
 
 
 def describe(run: Run) -> dict:

@@ -1,6 +1,6 @@
 """Find methods, data sets, backbones and figures by their file names, and validate what a declaration chooses of each.
 
-The commands build a catalogue (`pipeline.command_line`) and pass it on; nothing else imports by name. Imports no torch.
+The commands build a catalogue (`pipeline.command_line`) and pass it on; nothing else in `pipeline` imports by name. Imports no torch.
 """
 
 import importlib

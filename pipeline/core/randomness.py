@@ -2,7 +2,6 @@
 
 So a resumed run, a run with another number of workers and an uninterrupted one see the same data.
 """
-# Tested in tests/pipeline/data/test_augmentation.py
 
 import hashlib
 import random

@@ -1,5 +1,5 @@
 """Describe the source of a data set's images, and hold the images read from it."""
-# Tested in tests/pipeline/data/test_cifar.py
+# Tested in tests/pipeline/data/test_prepared.py
 
 from dataclasses import dataclass
 

@@ -25,6 +25,8 @@ def taps_of(network: nn.Module) -> list[EnergyTap]:
         if merges and tap.block and tap.block not in {earlier.block for earlier in taps}:
             taps.append(match_tap(tap.block, network))
         taps.append(tap)
+    if unknown := [tap for tap in taps if tap.module not in MODULES]:
+        raise ValueError(f"a row of {unknown[0].name} is of module {unknown[0].module!r}: name one of {', '.join(MODULES)}")
     counted = {layer for tap in taps for layer in tap.weights}
     uncounted = [
         name or type(module).__name__

@@ -2,7 +2,6 @@
 
 A speed that is in neither is unknown, and no number stands for it.
 """
-# Tested in tests/pipeline/planning/test_plan.py
 
 import statistics
 from collections import defaultdict

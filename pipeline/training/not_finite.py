@@ -2,7 +2,6 @@
 
 Spiking neurons hide it: NaN is below every threshold, so the loss of a network whose weights are NaN may be finite.
 """
-# Tested in tests/pipeline/training/test_trainer.py
 
 from collections.abc import Callable
 

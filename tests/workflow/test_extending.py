@@ -24,14 +24,23 @@ def fenced(language, what):
     return block
 
 
+def check_house(tree, name):
+    """What is added keeps the contract of its kind and the shape of the house, as `make test` checks them."""
+    contract = call(tree, "pytest", "-q", "-p", "no:xdist", "tests/test_contracts.py", "-k", f"contract and {name}")
+    assert contract.returncode == 0 and "1 passed" in contract.stdout, contract.stdout
+    house = call(
+        tree, "pytest", "-q", "-p", "no:xdist", "tests/test_structure.py", "tests/test_rooms.py", "-k", "not higher and not heavy"
+    )
+    assert house.returncode == 0, house.stdout
+
+
 def test_the_method_of_the_guide_joins_the_contract_the_campaign_and_the_table(tree):
     (tree / "baselines/last_step.py").write_text(fenced("python", "method"))
     declaration = tree / "workflow/experiments/tiny.yaml"
     run, evaluation, row = fenced("yaml", "method").splitlines()[1::2]
     content = TINY.replace("evaluations: {", f"{run.replace('retrain', 'short')}\nevaluations: {{{evaluation.strip()}, ")
     declaration.write_text(content.replace("table1: [", f"table1: [{row.strip()[2:]}, "))
-    contract = call(tree, "pytest", "-q", "-p", "no:xdist", "tests/test_contracts.py", "-k", "contract and last_step")
-    assert contract.returncode == 0 and "1 passed" in contract.stdout, contract.stdout
+    check_house(tree, "last_step")
     wanted = jobs(snakemake(tree, "-n"))
     assert (wanted["train"], wanted["evaluate"]) == ("2", "2"), "only the new method runs"
     made = snakemake(tree)
@@ -47,8 +56,7 @@ def test_the_figure_of_the_guide_is_measured_drawn_and_shown(tree):
     evaluation, figure = fenced("yaml", "figure").splitlines()[1::2]
     content = declaration.read_text().replace("evaluations: {", f"evaluations: {{{evaluation.strip()}, ", 1)
     declaration.write_text(content.replace("figures: {", f"figures: {{{figure.strip()}, "))
-    contract = call(tree, "pytest", "-q", "-p", "no:xdist", "tests/test_contracts.py", "-k", "contract and firing")
-    assert contract.returncode == 0 and "1 passed" in contract.stdout, contract.stdout
+    check_house(tree, "firing")
     wanted = jobs(snakemake(tree, "-n"))
     assert "train" not in wanted and wanted["evaluate"] == "2", "the networks that it measures, and no training"
     made = snakemake(tree)
@@ -76,10 +84,7 @@ def test_the_backbone_of_the_guide_is_trained_evaluated_counted_and_stands_in_th
     ).items():
         content[section] = content[section] + added if isinstance(added, list) else content[section] | added
     declaration.write_text(yaml.safe_dump(content, sort_keys=False))
-    contract = call(tree, "pytest", "-q", "-p", "no:xdist", "tests/test_contracts.py", "-k", "contract and spiking_mlp")
-    assert contract.returncode == 0 and "1 passed" in contract.stdout, contract.stdout
-    rooms = call(tree, "pytest", "-q", "-p", "no:xdist", "tests/test_structure.py", "-k", "knows_its_name")
-    assert rooms.returncode == 0 and "1 passed" in rooms.stdout, rooms.stdout
+    check_house(tree, "spiking_mlp")
     wanted = jobs(snakemake(tree, "-n"))
     assert (wanted["train"], wanted["evaluate"]) == ("2", "2"), "only the new network is trained"
     made = snakemake(tree)

@@ -1,5 +1,5 @@
 """Define the error of a figure that lacks its data."""
-# Tested in tests/pipeline/reporting/figures/test_figures.py
+# Tested in tests/pipeline/reporting/figures/test_probes.py
 
 from pipeline.core.errors import UserError
 

@@ -13,10 +13,11 @@ A figure that measures networks by itself also has
 - Settings (a ProbeSettings) and measure(subject, settings) -> metrics: numbers by name, in lists and mappings. It is called
   without gradient with a `pipeline.evaluation.subject.Subject`; evaluations whose `probe` names the figure run it, and
   `pipeline.reporting.drawing.campaign_results.metrics_of` reads the metrics;
+- NEEDS_TOKENS, where it measures tokens or blocks: a network without tokens (`models`) is refused;
 - changes(settings), if it runs networks with other options: all of these, which are checked before anything is trained;
 - passes(settings), if it passes over the images more than once: how many times, for pipeline.plan.
 
-Importing a figure imports neither torch nor matplotlib.
+Importing a figure imports neither torch nor pandas nor matplotlib.
 """
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -19,6 +19,7 @@ DEFINITION = (
     "own head, which was trained for the last block only. Right: all blocks, the mean of the logits of timesteps 1 to t."
 )
 MOST_EVALUATIONS = None
+NEEDS_TOKENS = True
 # Of each panel the label of its x axis, and the first value on it
 PANELS = {"accuracy_by_block": ("blocks computed", 0), "accuracy_by_timestep": ("timesteps computed", 1)}
 

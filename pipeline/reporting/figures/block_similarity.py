@@ -20,6 +20,7 @@ DEFINITION = (
     "x^l or x^(l+1) are left out. Reading: the paper does not define the error; here it is relative to what is estimated."
 )
 MOST_EVALUATIONS = None
+NEEDS_TOKENS = True
 MEASURES = {"error": "estimation error", "cosine": "cosine similarity"}
 SCALARS = ("left_out", "accuracy")
 

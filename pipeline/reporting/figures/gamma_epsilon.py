@@ -19,6 +19,7 @@ DEFINITION = (
     "the rest is merged away or halted, and both shares are among the numbers. Framed: what the network was trained with."
 )
 MOST_EVALUATIONS = None
+NEEDS_TOKENS = True
 MAPS = {"accuracy": ("accuracy (%)", "{:.1f}"), "tokens": ("average tokens", "{:.2f}")}
 SHARES = ("merged", "halted")
 

@@ -23,6 +23,7 @@ DEFINITION = (
     "there. Dotted: the paper's β; dashed: nothing halts."
 )
 MOST_EVALUATIONS = None
+NEEDS_TOKENS = True
 AXES = {"2d": ("2D", canvas.BLUE, "D"), "1d": ("1D", canvas.ORANGE, "s")}
 BETA_WITHOUT_HALTING = -200.0  # a beta at which no score is ever above 1e-70
 KEYS = ("accuracy", "halted")

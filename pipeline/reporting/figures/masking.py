@@ -24,6 +24,7 @@ DEFINITION = (
     "tokens, masked ones as zeros."
 )
 MOST_EVALUATIONS = None
+NEEDS_TOKENS = True
 KINDS = {"tam": ("temporally-aware", canvas.BLUE, "o"), "rm": ("random", canvas.ORANGE, "s")}
 
 
