@@ -116,7 +116,7 @@ class Account:
     """The sums over images of what the taps read, batch by batch."""
 
     taps: list[EnergyTap]
-    heard: dict[EnergyTap, Drive] = field(default_factory=dict)  # drives read so far in the current batch
+    drives: dict[EnergyTap, Drive] = field(default_factory=dict)  # read so far in the current batch
     live: dict[nn.Module, Tensor | None] = field(default_factory=dict)  # the `live` of each block's last call
     # over images: the parts of Drive [T], pJ [conventions, T]
     sums: dict[EnergyTap, list[np.ndarray]] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class Account:
 
                 def merge_and_read(tokens, number, past):
                     tap, merged = next(tap for tap in matching if tap.block == number), merge(tokens, number, past)
-                    self.heard[tap] = tap.read({"tokens": tokens, "left": merged.position}, None)
+                    self.drives[tap] = tap.read({"tokens": tokens, "left": merged.position}, None)
                     return merged
 
                 network.merge = merge_and_read  # a method: it has no hooks
@@ -159,20 +159,20 @@ class Account:
             if within:
                 arguments |= {"live": self.live.get(within)}
             for tap in taps:
-                assert tap not in self.heard, f"{tap.module} {tap.block} {tap.name} ran twice in a pass"
-                self.heard[tap] = tap.read(arguments, output)
+                assert tap not in self.drives, f"{tap.module} {tap.block} {tap.name} ran twice in a pass"
+                self.drives[tap] = tap.read(arguments, output)
 
         return hook
 
     def close(self) -> None:
         """Add a finished batch to the sums, and keep its images' energy. Raises ValueError where a tapped layer never ran."""
         never_ran = [
-            f"{tap.module} {tap.block} {tap.name}" for tap in self.taps if tap not in self.heard and tap.module != "matching"
+            f"{tap.module} {tap.block} {tap.name}" for tap in self.taps if tap not in self.drives and tap.module != "matching"
         ]
         if never_ran:
             raise ValueError(f"these layers never ran, so something else did their work: {', '.join(never_ran)}")
         images = None
-        for tap, drive in self.heard.items():
+        for tap, drive in self.drives.items():
             energy = picojoule(tap.inputs, drive)
             images = np.zeros((len(CONVENTIONS), len(MODULES), *energy.shape[1:])) if images is None else images
             images[:, MODULES.index(tap.module)] += energy
@@ -181,7 +181,7 @@ class Account:
             earlier_sums = self.sums.get(tap, [0.0] * len(batch_sums))
             self.sums[tap] = [old + new for old, new in zip(earlier_sums, batch_sums)]
         self.images.append(images.astype(np.float32))
-        self.heard = {}
+        self.drives = {}
 
     def energy(self) -> Energy:
         """Return the energy of all batches that were closed."""

@@ -13,7 +13,7 @@ from pipeline.core import atomic_files
 from pipeline.core.paths import ROOT
 from pipeline.reporting.claims.evidence import Evidence, Undecided, Unmeasured
 from pipeline.reporting.claims.measures import MEASURES
-from pipeline.reporting.tables.readings import doubts
+from pipeline.reporting.tables.readings import warnings_text
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "doesn't hold", "can't tell at this scale"
 CONFIDENCE = 0.95
@@ -91,7 +91,7 @@ def claim_row(evidence: Evidence, name: str, claim: dict, dataset: str) -> dict:
         verdict = judge(undecided.values, bound, below) | {"verdict": UNKNOWN, "note": str(undecided)}
     except Unmeasured as error:
         verdict = {"verdict": UNKNOWN, "n": 0, "note": str(error)}
-    warnings = doubts(evidence.readings[evidence.readings.evaluation_id.isin(evidence.used)])
+    warnings = warnings_text(evidence.readings[evidence.readings.evaluation_id.isin(evidence.used)])
     verdict["note"] = "; ".join(filter(None, (verdict.get("note"), warnings and f"doubtful: {warnings}"))) or None
     return row | {key: round(x, 4) + 0.0 if isinstance(x, float) else x for key, x in verdict.items()}
 

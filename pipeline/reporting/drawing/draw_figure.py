@@ -46,7 +46,7 @@ def draw(campaign: Campaign, name: str) -> dict:
         campaign.catalogue, evaluations, numbers.get("timesteps", {}), numbers.get("exits", {})
     )
     numbers |= {
-        "made": training_text + doubts(campaign, evaluations),
+        "made": training_text + warnings_text(campaign, evaluations),
         "evaluations": [{"id": e.id, "name": e.name, "run": e.run.id} for e in evaluations],
     }
     canvas.save(picture, campaign.folder / "figures" / name)
@@ -116,7 +116,7 @@ def origin(catalogue: Catalogue, evaluation: Evaluation, timesteps: list[int]) -
     return [(PROBED if evaluation.probe else NOT_RETRAINED, words)]
 
 
-def doubts(campaign: Campaign, evaluations: list[Evaluation]) -> str:
+def warnings_text(campaign: Campaign, evaluations: list[Evaluation]) -> str:
     """Write a last sentence with the warnings about the networks that are shown; empty where there are none."""
     texts = []
     for evaluation in evaluations:

@@ -62,7 +62,7 @@ def seed_rows_of(readings: pd.DataFrame, row: Row) -> pd.DataFrame:
     return seed_rows if row.exit else seed_rows[seed_rows.timesteps == (row.timesteps or seed_rows.timesteps.max())]
 
 
-def doubts(readings: pd.DataFrame) -> str:
+def warnings_text(readings: pd.DataFrame) -> str:
     """Join the warnings about the networks of these readings, seed by seed, into one text; empty where there are none."""
     warned = readings[readings.warnings != ""].drop_duplicates("evaluation_id")
     return "; ".join(f"seed {reading.seed}: {reading.warnings}" for reading in warned.itertuples())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.reporting.tables.readings import doubts, seed_rows_of
+from pipeline.reporting.tables.readings import seed_rows_of, warnings_text
 from pipeline.reporting.tables.table1 import key_of, paper_rows
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def savings(campaign: Campaign, readings: pd.DataFrame) -> pd.DataFrame:
             continue
         first = seed_rows.iloc[0]
         saving = {"dataset": first.dataset_title, "method": first.title, "architecture": first.architecture, "n": len(seed_rows)}
-        saving["remarks"] = doubts(pd.concat([seed_rows, static.dropna(subset="warnings"), control.dropna(subset="warnings")]))
+        saving["remarks"] = warnings_text(
+            pd.concat([seed_rows, static.dropna(subset="warnings"), control.dropna(subset="warnings")])
+        )
         saving |= {"timesteps": round(seed_rows.timesteps.mean(), 2)} | summary("fewer_tokens", fewer)
         saving |= summary("minus_static", seed_rows.accuracy - static.accuracy) | summary(
             "minus_control", seed_rows.accuracy - control.accuracy

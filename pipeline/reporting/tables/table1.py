@@ -13,7 +13,7 @@ from pipeline.campaign.declaration import Row, inherited
 from pipeline.campaign.titles import data_title, method_title
 from pipeline.core.catalogue import Catalogue
 from pipeline.core.paths import ROOT
-from pipeline.reporting.tables.readings import doubts, seed_rows_of
+from pipeline.reporting.tables.readings import seed_rows_of, warnings_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def key_of(dataset: str, method: str, gamma: float | None, timesteps: float, ear
 
 def measured_row(campaign: Campaign, row: Row, seed_rows: pd.DataFrame) -> dict:
     """Summarise a declared row over its seeds: accuracy in %, mean and sample standard deviation."""
-    remarks = [warnings] if (warnings := doubts(seed_rows)) else []
+    remarks = [warnings] if (warnings := warnings_text(seed_rows)) else []
     label = campaign.experiment.evaluations[row.evaluation].run
     seeds = inherited(campaign.experiment, label, "seeds")
     remarks += [f"seed {seed} is missing: {why}" for seed in seeds if (why := campaign.missing.get(campaign.run(label, seed).id))]
