@@ -187,7 +187,8 @@ def stored_run(catalogue: Catalogue, path: Path) -> Run:
         content = yaml.safe_load(path.read_text())
         data = Data(**{field.name: content["data"][field.name] for field in fields(Data)})
         parent = stored_run(catalogue, path.parents[1] / Path(content["parent"]).name / path.name) if content["parent"] else None
-        declared = {field.name: content[field.name] for field in fields(Run) if field.default is MISSING}
+        required = [field.name for field in fields(Run) if field.default is field.default_factory is MISSING]
+        declared = {name: content[name] for name in required} | {"others": content.get("others", {})}
         settings = {name: value for name, value in content["network"].items() if name != "backbone"}
         backbone = content["network"]["backbone"]
         architecture = catalogue.architecture(backbone, catalogue.network_settings(backbone, settings))
