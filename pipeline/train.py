@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.command_line import common_arguments, open_campaign
 from pipeline.core.errors import UserError, run_stage
-from pipeline.training import train_run
+from pipeline.training import training_job
 
 
 def main() -> None:
@@ -27,10 +27,10 @@ def main() -> None:
     if options.processes < 0:
         raise UserError(f"--processes {options.processes}: name how many train together, 1 or more")
     campaign = open_campaign(options.scale, options.data)
-    train_run.train_logged(campaign, campaign.find_run(options.run), options.log, max(1, options.processes))
+    training_job.train_logged(campaign, campaign.find_run(options.run), options.log, max(1, options.processes))
 
 
 if __name__ == "__main__":
-    if train_run.MEMBER in os.environ:
-        train_run.end_as_member(lambda: run_stage(main, "train"))
+    if training_job.MEMBER in os.environ:
+        training_job.end_as_member(lambda: run_stage(main, "train"))
     run_stage(main, "train")

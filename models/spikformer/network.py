@@ -15,6 +15,7 @@ from models.backbone import SpikeTap, TokenBackbone
 from models.energy_taps import COUNTS, NUMBERS, SPIKES, EnergyTap, attention_taps, conv_tap, head_tap, linear_tap
 from models.live_rows import LiveRows
 from models.neuron import Membranes, lif, wide
+from models.patch_splitting import PatchSplitting
 from models.spiking_layers import (
     ATTENTION_SCALE,
     ATTENTION_THRESHOLD,
@@ -23,33 +24,7 @@ from models.spiking_layers import (
     SpikingLinear,
     attention,
     initialise,
-    max_pool,
 )
-
-POOLED_STAGES = {32: (2, 3), 64: (1, 2, 3)}  # by image size: 8 x 8 = 64 tokens either way
-
-
-class PatchSplitting(nn.Module):
-    """Four spiking convolutions with max pooling among them, from an image to 8 x 8 vectors of spikes."""
-
-    def __init__(self, width: int, image_size: int = 32):
-        super().__init__()
-        if image_size not in POOLED_STAGES:
-            raise ValueError(f"image_size {image_size} is not supported: use one of {sorted(POOLED_STAGES)}")
-        channels = (3, width // 8, width // 4, width // 2, width)
-        self.stages = nn.ModuleList(SpikingConv(a, b) for a, b in zip(channels[:-1], channels[1:]))
-        self.image_size = image_size
-
-    def split(
-        self, image: Float[Tensor, "B 3 S S"], timesteps: int, membranes: Membranes | None = None
-    ) -> Float[Tensor, "T B H W D"]:
-        """Compute the spikes of the last stage, H = W = 8; image [B, 3, S, S] is the input of every timestep."""
-        x = image.permute(0, 2, 3, 1).contiguous()[None]
-        for index, stage in enumerate(self.stages):
-            x = stage(x, timesteps, membranes)
-            if index in POOLED_STAGES[self.image_size]:
-                x = max_pool(x)
-        return x
 
 
 class SPS(PatchSplitting):

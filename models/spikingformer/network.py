@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from models.energy_taps import SPIKES
 from models.live_rows import LiveRows
 from models.neuron import Membranes, lif
+from models.patch_splitting import PatchSplitting
 from models.spikformer import network as spikformer
-from models.spikformer.network import PatchSplitting, SpikingTransformer
+from models.spikformer.network import SpikingTransformer
 from models.spiking_layers import NormConv, NormLinear, initialise
 
 

@@ -50,4 +50,4 @@ if __name__ == "__main__":
     told = {name: steps(name, Prepared(Path(folder)), getattr(torch, dtype)) for name in methods}
     if Team().writes:
         torch.save(told, out)
-    os._exit(0)  # see pipeline.training.train_run.end_as_member
+    os._exit(0)  # see pipeline.training.training_job.end_as_member

@@ -23,7 +23,7 @@ from pipeline.evaluation.device import ComputeDevice
 from pipeline.evaluation.evaluate_run import evaluate
 from pipeline.mirror import mlflow_store
 from pipeline.training import trainer
-from pipeline.training.train_run import train
+from pipeline.training.training_job import train
 
 GOLDEN = Path(__file__).with_name("golden_losses.json")
 DECLARATION = """
@@ -247,7 +247,7 @@ def test_two_processes_never_train_the_same_run(monkeypatch, capsys):
     run, began = made.run("static", 0), []
     made.weights_folder(run).mkdir(parents=True)
     monkeypatch.setattr(trainer.Trainer, "train", lambda self: began.append(first.closed))
-    monkeypatch.setattr("pipeline.training.train_run.publish", lambda *_: None)
+    monkeypatch.setattr("pipeline.training.training_job.publish", lambda *_: None)
     with (made.weights_folder(run) / ".lock").open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
         threading.Timer(2, first.close).start()
