@@ -80,20 +80,22 @@ class Campaign:
             "network": settings,
             "recipe": self.experiment.recipes[declared.recipe],
         }
-        other_settings = {key: value for key, value in settings.model_dump().items() if key != "timesteps"}
+        chosen = {key: value for key, value in settings.model_dump().items() if key != "timesteps"}
+        network_settings = {"backbone": backbone, **chosen, "timesteps": timesteps}
+        in_ids = {"backbone": backbone, **hashed(settings)}
         return Run(
             label=label,
             seed=seed,
             method=declared.method,
             options=models["options"].model_dump(),
             data=self.data(dataset),
-            network={"backbone": backbone, **other_settings, "timesteps": timesteps},
+            network=network_settings,
             recipe=models["recipe"].model_dump(),
             threads=self.experiment.threads,
             precision=self.experiment.precision,
             parent=self.run(declared.parent, seed) if declared.parent else None,
             architecture=self.catalogue.architecture(backbone, settings),
-            hashed=hashed(models) | {"network": {"backbone": backbone, **hashed(settings)}},
+            hashed=hashed(models) | {"network": {key: in_ids[key] for key in network_settings if key in in_ids}},
             others=other_fields(declared, RESOLVED["run"]),
         )
 
