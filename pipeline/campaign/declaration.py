@@ -1,6 +1,6 @@
 """Define the fields of a campaign's declaration as frozen models. Imports no torch.
 
-All settings that change a number stand here; where jobs run stands in workflow/profiles/.
+All settings that change a number stand here; where jobs run stands in profiles/.
 """
 # Tested in tests/pipeline/campaign/test_read_declaration.py
 

@@ -1,4 +1,4 @@
-"""Campaigns through sbatch, as workflow/profiles/slurm has them, on a real SLURM: they end with the bytes of local ones."""
+"""Campaigns through sbatch, as profiles/slurm has them, on a real SLURM: they end with the bytes of local ones."""
 
 import os
 import signal
@@ -99,7 +99,7 @@ def test_a_campaign_that_is_interrupted_on_slurm_and_finished_here_makes_the_sam
     running.wait(120)
     cluster.wait_for(lambda: not slurm.run("squeue", "--noheader").strip(), "jobs of an interrupted campaign stay")
     assert not (project / "results/tiny/report.html").exists()
-    ended(campaign(project, "local"), project)
+    ended(campaign(project, "default"), project)
     must_be_the_same(project, local)
 
 
@@ -130,7 +130,7 @@ def test_trainings_that_slurm_ends_go_on_where_they_were(cluster, project):
     runs = [run_id(project, "static", seed) for seed in range(4)]
     running = campaign(project)
     jobs = {run: cluster.wait_for(lambda run=run: cluster.running(run), f"no job of {run} runs") for run in runs}
-    table = yaml.safe_load((project / "workflow/profiles/slurm/config.yaml").read_text())["set-resources"]["train"]
+    table = yaml.safe_load((project / "profiles/slurm/config.yaml").read_text())["set-resources"]["train"]
     asked = slurm.run("squeue", "--noheader", "--job", jobs[runs[0]].number, "--format=%m %C %P %l").split()
     hours, minutes = divmod(table["runtime"], 60)
     assert asked[:3] == [f"{table['mem_mb']}M", str(table["cpus_per_task"]), table["slurm_partition"]]
@@ -157,5 +157,5 @@ def test_trainings_that_slurm_ends_go_on_where_they_were(cluster, project):
         assert events.count("start") == 1 and events.count("resume") >= (2 if run == again else 1) and events[-1] == "end", events
     log = (project / "run.log").read_text()
     assert "'CANCELLED'" in log and "'TIMEOUT'" in log, log[-3000:]
-    ended(campaign(calm, "local"), calm, 600)
+    ended(campaign(calm, "default"), calm, 600)
     must_be_the_same(project, calm)
