@@ -1,10 +1,12 @@
 # AT-SNN: from workflow/experiments/<scale>.yaml to results/<scale>/report.html
 from pipeline.command_line import from_config
 from pipeline.campaign.freshness import is_settled
+from workflow.start import start
 
 configfile: "params.yaml"
 
 campaign = from_config(config)
+start(workflow)
 BEGIN = "workflow/no_later_than_now.sh {input} && exec "  # of every job that has inputs: signals reach what it executes
 
 

@@ -33,7 +33,7 @@ def must(condition: bool, said: str) -> None:
 def errors(told: str) -> list[str]:
     """Lines of stages that say what is wrong; a traceback is a fault of ours."""
     must(not re.search(r"Traceback(?s:.*?)/pipeline/", told), f"a traceback:\n{told}")
-    return list(dict.fromkeys(re.findall(r"^(?:pipeline\.\w+: error|run\.sh): .*$", told, re.M)))
+    return list(dict.fromkeys(re.findall(r"^(?:pipeline\.\w+|Snakefile): error: .*$", told, re.M)))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:

@@ -22,10 +22,11 @@ evaluations: {static: {run: static}, at_snn: {run: at_snn, exits: [at_snn_e]}, a
 table1: [{evaluation: static, timesteps: 1}, {evaluation: static}, {evaluation: at_snn}, {evaluation: at_snn, exit: at_snn_e}]
 figures: {blocks_per_token: {evaluations: [at_snn]}, accuracy_over_tokens: {evaluations: [static, at_snn, at_snn_at_10]}, accuracy_by_block_and_timestep: {evaluations: [static_by_block]}, merged_and_halted: {evaluations: [static]}}
 """
+SNAKEMAKE_SAYS = ("Config file", "Using workflow specific profile", "Using profile")  # before it reads the Snakefile
 
 
 def call(folder, *words, **environment):
-    clean = {k: v for k, v in os.environ.items() if k not in ("ATSNN_DATA", "MLFLOW_TRACKING_URI")}
+    clean = {k: v for k, v in os.environ.items() if k not in ("ATSNN_DATA", "MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE")}
     return subprocess.run(
         [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=500, env=clean | environment
     )
@@ -47,7 +48,7 @@ def jobs(run):
 def one_line(run, stage, message):
     """Exit code 2 and one line from the stage, no traceback."""
     assert run.returncode == 2, run.stderr
-    lines = [line for line in run.stderr.splitlines() if line and not line.startswith("Config file")]
+    lines = [line for line in run.stderr.splitlines() if line and not line.startswith(SNAKEMAKE_SAYS)]
     assert len(lines) == 1 and lines[0].startswith(f"{stage}: error: ") and re.search(message, lines[0]), run.stderr
 
 

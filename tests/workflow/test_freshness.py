@@ -98,7 +98,7 @@ def test_a_graph_that_was_killed_while_preparing_runs_all_that_is_left(tree):
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
     try:
-        wanted = jobs(snakemake(tree, "-n", "--workflow-profile", "profiles/default", scale="cut"))
+        wanted = jobs(snakemake(tree, "-n", scale="cut"))
         assert (wanted["train"], wanted["evaluate"], wanted["report"]) == ("4", "4", "1")
     finally:
         mark.unlink()

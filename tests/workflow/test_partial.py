@@ -25,7 +25,7 @@ def failed(tree):
 
 def test_a_graph_with_a_failed_run_ends_with_a_table_of_the_others_that_names_it(tree, failed):
     whole = {path.name: path.read_bytes() for path in (tree / "results/tiny/tables").iterdir()}
-    run = snakemake(tree, "--workflow-profile", "profiles/default")
+    run = snakemake(tree)
     told = run.stdout + run.stderr
     assert run.returncode != 0
     assert "the loss is nan in epoch 2, step 3; it has failed before, and is not tried again: mend the cause" in told
