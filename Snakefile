@@ -6,7 +6,7 @@ from workflow.start import start
 configfile: "params.yaml"
 
 campaign = from_config(config)
-start(workflow)
+start(workflow, campaign)
 BEGIN = "workflow/no_later_than_now.sh {input} && exec "  # of every job that has inputs: signals reach what it executes
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from snakemake.cli import get_argument_parser, parse_args
 
+from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.published_weights import restore_all
 from pipeline.core.errors import UserError, exit_with, nearest
 from pipeline.core.paths import RESULTS, ROOT
@@ -31,7 +32,7 @@ LOOKS = (  # options with which Snakemake runs no job: they wait for nobody
 )
 
 
-def start(workflow) -> None:
+def start(workflow, campaign: Campaign) -> None:
     """Make this Snakemake the only one here, with published weights in place; print a mistake as one line and exit with code 2.
 
     `workflow` is Snakemake's object of that name. A process that Snakemake starts for a job has nothing to get ready.
@@ -44,7 +45,7 @@ def start(workflow) -> None:
         is_free = take_lock(wait=runs_jobs(settings))
         if is_free:
             shutil.rmtree(SNAKEMAKES_LOCKS, ignore_errors=True)
-        for line in restore_all():
+        for line in (*restore_all(), *say_what_is_trained_again(campaign)):
             print(line, file=sys.stderr)
         if settings.executor in (None, "local") and "gpu" not in settings.resources and (gpus := len(allowed())):
             workflow.register_resource("gpu", gpus)  # a GPU for each job
@@ -85,6 +86,17 @@ def refuse_mistakes(typed: Namespace, settings: Namespace) -> None:
         )
     if runs_jobs(settings) and (locked := [str(path) for path in written_folders() if not os.access(path, os.W_OK)]):
         raise UserError(f"{locked[0]} can't be written: change its permissions, or mount it for writing")
+
+
+def say_what_is_trained_again(campaign: Campaign) -> list[str]:
+    """Say how many finished runs have lost their weights: Snakemake deletes their records and trains them again."""
+    lost = [
+        run
+        for run in campaign.runs
+        if (campaign.run_folder(run) / "done.json").exists() and not campaign.weights_file(run).exists()
+    ]
+    scale, again = campaign.experiment.scale, "and are trained again: where they were pushed, Ctrl-C and dvc pull bring them back"
+    return [f"Snakefile: {len(lost)} finished runs of scale {scale} lack their weights, {again}"] if lost else []
 
 
 def written_folders() -> list[Path]:

@@ -119,3 +119,13 @@ def test_a_second_graph_waits_and_the_lock_of_a_killed_one_does_not_stop_it(clon
         assert second.poll() is None and left.exists()
     assert second.wait(60) == 0, (cloned / "second.log").read_text()
     assert "Nothing to be done" in (cloned / "second.log").read_text()
+
+
+def test_finished_runs_without_weights_are_told_before_they_are_trained_again(cloned):
+    published = cloned / "results/tiny/published"
+    (weights,) = cloned.glob("results/tiny/weights/at_snn-s0-*/final.safetensors")
+    aside = published.rename(cloned / "aside"), weights.rename(cloned / "aside.safetensors")
+    run = snakemake(cloned, "-n")
+    aside[0].rename(published), aside[1].rename(weights)
+    assert jobs(run)["train"] == "1"
+    assert "Snakefile: 1 finished runs of scale tiny lack their weights, and are trained again: " in run.stderr
