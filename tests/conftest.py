@@ -4,14 +4,26 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+import left_processes  # noqa: E402
+
 install_import_hook("models", "beartype.beartype")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, and all that they start
+left_processes.mark_children()
 torch.set_num_threads(1)  # tests run side by side, and golden numbers belong to one thread
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tests_leave_no_process_behind():
+    yield
+    processes = left_processes.left_for_good()
+    left_processes.kill(processes)
+    assert not processes, f"left by tests, and killed: {processes}"
 
 
 def pytest_terminal_summary(terminalreporter):

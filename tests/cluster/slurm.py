@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import left_processes
+
 PACKAGES = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "sbatch": "slurm-wlm"}
 ETC = Path("/etc/slurm")  # where srun looks: Snakemake's jobs forget SLURM_CONF
 NODES = ("n1", "n2")
@@ -106,6 +108,7 @@ class Slurm:
             end(self.folder / f"{name}.pid")
         for name in ("slurm.conf", "gres.conf"):
             (ETC / name).unlink(missing_ok=True)
+        left_processes.kill(left_processes.left(also="SLURM_JOB_ID="))  # linuxproc loses sight of those whose parent ends first
 
     def munge(self) -> None:
         places = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munged.pid", "log-file": "munged.log"}
