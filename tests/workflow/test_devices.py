@@ -21,7 +21,7 @@ def project(tmp_path):
     (folder / "workflow/experiments/tiny.yaml").write_text(DECLARATION)
     programs = tmp_path / "bin"
     programs.mkdir()
-    smi = "".join(f"echo '{n}, GPU-{n}-{os.getpid()}'\n" for n in range(4))
+    smi = "".join(f"echo 'GPU {n}: NVIDIA H100 PCIe (UUID: GPU-{n}-{os.getpid()})'\n" for n in range(4))
     (programs / "nvidia-smi").write_text(f"#!/bin/sh\n{smi}")
     (programs / "nvidia-smi").chmod(0o755)
     return folder
