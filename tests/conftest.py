@@ -1,5 +1,7 @@
 """Shapes in the signatures of models/ are checked here, by jaxtyping and beartype, and nowhere else."""
 
+import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -24,6 +26,14 @@ def tests_leave_no_process_behind():
     processes = left_processes.left_for_good()
     left_processes.kill(processes)
     assert not processes, f"left by tests, and killed: {processes}"
+
+
+def pytest_configure():
+    """Without git nothing begins: many tests copy what it lists of this project. What a hook exports is another repository's."""
+    for name in [name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_CONFIG")]:
+        del os.environ[name]
+    if not shutil.which("git"):
+        raise pytest.UsageError("the tests need the program git: install it (the project itself may lie outside of a checkout)")
 
 
 def pytest_terminal_summary(terminalreporter):

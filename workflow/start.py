@@ -20,7 +20,7 @@ from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.published_weights import restore_all
 from pipeline.core.errors import UserError, exit_with, nearest
 from pipeline.core.paths import RESULTS, ROOT
-from pipeline.evaluation.gpu_locks import allowed
+from pipeline.evaluation.gpu_locks import jobs_at_once
 
 LOCK = Path(".snakemake/run.lock")  # held as long as the process that has it
 SNAKEMAKES_LOCKS = Path(".snakemake/locks")  # stay behind where a Snakemake is killed
@@ -47,8 +47,8 @@ def start(workflow, campaign: Campaign) -> None:
             shutil.rmtree(SNAKEMAKES_LOCKS, ignore_errors=True)
         for line in (*restore_all(), *say_what_is_trained_again(campaign)):
             print(line, file=sys.stderr)
-        if settings.executor in (None, "local") and "gpu" not in settings.resources and (gpus := len(allowed())):
-            workflow.register_resource("gpu", gpus)  # a GPU for each job
+        if settings.executor in (None, "local") and "gpu" not in settings.resources and (jobs := jobs_at_once()):
+            workflow.register_resource("gpu", jobs)  # a GPU for each job
     except OSError as error:
         exit_with(UserError(f"{error}: check the path, its permissions and the space left"), "Snakefile")
     except UserError as error:

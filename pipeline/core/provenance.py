@@ -1,25 +1,69 @@
 """Record what a number was made with: code, packages, machine."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
 
+from pipeline.core.paths import ROOT
+
+OWN_FILE = "pipeline/core/provenance.py"
+MOST_SECONDS = 60  # for an answer of git, which reads all of a checkout; on a disk of a network, too
+REFUSALS = {  # what git says, and what that means for the project
+    b"(or any of the parent directories)": "the project is not in a git checkout",
+    b"(or any parent up to mount point": "the project is not in a git checkout",
+    b"dubious ownership": "git may not read the checkout, which another user owns: see safe.directory",
+    b"unsafe repository": "git may not read the checkout, which another user owns: see safe.directory",
+}
 PACKAGES = ("torch", "torchvision", "spikingjelly", "timm", "numpy", "pandas", "mlflow", "snakemake", "dvc")
 
 
+class UnknownCommit(Exception):
+    """The commit of the project can't be known; says why, without paths of this machine."""
+
+
 def git_state() -> dict:
-    """Read the commit, and whether tracked files but results, which campaigns write, differ from it; None outside a checkout."""
+    """Read the commit of the project's own checkout, and whether tracked files differ from it; not results: campaigns write them.
 
-    def git(*arguments):
-        process = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent)
-        return process.stdout.strip() if process.returncode == 0 else None
-
+    Both are None, and `why` says why, where the project is in no checkout of its own or git can't read it.
+    """
     try:
-        status = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
-        return {"commit": git("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
-    except OSError:
-        return {"commit": None, "modified": None}
+        commit = commit_of_own_checkout()
+        changes = ask_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+        return {"commit": commit, "modified": bool(changes)}
+    except UnknownCommit as reason:
+        return {"commit": None, "modified": None, "why": str(reason)}
+
+
+def commit_of_own_checkout() -> str:
+    """Read the commit that is checked out. Raises UnknownCommit where a repository above or around the project isn't its own."""
+    if os.path.realpath(ask_git("rev-parse", "--show-toplevel")) != str(ROOT):
+        raise UnknownCommit("the project lies in another repository, not in a checkout of its own")
+    commit = ask_git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", failing="the checkout has no commit")
+    ask_git("cat-file", "-e", f"HEAD:{OWN_FILE}", failing="the project is not among the files of the repository that it lies in")
+    return commit
+
+
+def ask_git(*arguments: str, failing: str = "git cannot read the checkout") -> str:
+    """Run git on the project, whatever repository the caller's variables name, and return what it prints.
+
+    Raises UnknownCommit where it can't be run, or fails.
+    """
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")}
+    environment = others | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # writes nothing, speaks English
+    try:
+        process = subprocess.run(["git", *arguments], capture_output=True, cwd=ROOT, env=environment, timeout=MOST_SECONDS)
+    except FileNotFoundError as error:
+        raise UnknownCommit("git is not installed") from error
+    except OSError as error:
+        raise UnknownCommit(f"git cannot be run ({error.strerror})") from error
+    except subprocess.TimeoutExpired as error:
+        raise UnknownCommit(f"git has not answered for {MOST_SECONDS} seconds") from error
+    if process.returncode:
+        known = (reason for words, reason in REFUSALS.items() if words in process.stderr)
+        raise UnknownCommit(next(known, failing))
+    return os.fsdecode(process.stdout).rstrip("\n")
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,8 @@ def run_mirror(campaign: Campaign, run: Run, start: dict) -> Mirror:
     params |= {f"version.{k}": v for k, v in provenance["versions"].items()}
     evaluation_names = {name for name, declared in campaign.experiment.evaluations.items() if declared.run == run.label}
     tags = tags_of(campaign, run, run.options, evaluation_names) | {"kind": "training", "label": run.label}
-    tags |= {"git.commit": provenance["git"]["commit"] or "unknown"}
+    git = provenance["git"]
+    tags |= {"git.commit": git["commit"] or (f"unknown: {git['why']}" if "why" in git else "unknown")}
     return Mirror(campaign.experiment.scale, run.id, run_title(campaign.catalogue, run, run.options), params, tags, dataset(run))
 
 

@@ -65,7 +65,7 @@ def table1(text):
 def page(text):
     """The report, of one of everything, with this text wherever there is one."""
     run = SimpleNamespace(id=text, parent=SimpleNamespace(id=text), seed=text, data=SimpleNamespace(origin=text))
-    made = {"versions": {text: text}, "git": {"commit": text, "modified": True}, "threads": 2}
+    made = {"versions": {text: text}, "git": {"commit": text, "modified": True, "why": text}, "threads": 2}
     made |= dict.fromkeys(("kernels", "device", "precision"), text)
     shown = {"seed": text, "file": text, "dataset_title": text, "architecture": text, "title": text, "evaluation": text}
     exit = {"threshold": 0.5, "timesteps": 1.0, "accuracy": 1.0, "heldout_timesteps": 1.0, "heldout_accuracy": 1.0}

@@ -222,6 +222,18 @@ def test_every_file_of_a_campaign_lies_in_its_folders():
         assert re.fullmatch(r"[\w./-]+", name, re.ASCII)
 
 
+def test_mlflow_is_told_the_commit_or_why_it_is_unknown():
+    campaign = open_campaign("smoke")
+    common = {"precision": "p", "device": "d", "versions": {}}
+    for git, tag in (
+        ({"commit": "c", "modified": False}, "c"),
+        ({"commit": None, "modified": None, "why": "git is not installed"}, "unknown: git is not installed"),
+        ({"commit": None, "modified": None}, "unknown"),
+    ):
+        mirror = params_and_tags.run_mirror(campaign, campaign.runs[0], {"provenance": common | {"git": git}})
+        assert mirror.tags["git.commit"] == tag
+
+
 def test_what_mlflow_is_told_is_made_of_checked_names():
     campaign = open_campaign("smoke")
     start = {"provenance": {"precision": "p", "device": "d", "versions": {}, "git": {"commit": "c"}}}

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +77,12 @@ def processes(*parts):
 
 
 def copy_tree(folder):
-    """What git knows or would add of this project, without results."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    """What git would add of this project if it were in no repository, without results: a ZIP's content can be copied too."""
+    with tempfile.TemporaryDirectory() as empty:
+        own = os.environ | {"GIT_DIR": empty, "GIT_WORK_TREE": str(ROOT)}
+        subprocess.run(["git", "init", "--quiet"], env=own, check=True)
+        words = ["git", "ls-files", "-o", "--exclude-standard"]
+        listed = subprocess.run(words, cwd=ROOT, env=own, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file() and not (name.startswith("results/") and name != "results/README.md"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import pytest
 from copied import call, one_line, snakemake
 
 from pipeline.core.atomic_files import replace_sealed
+from pipeline.core.record import read
 
 
 def rows_of(tree, name="table1.csv"):
@@ -107,6 +108,13 @@ def test_savings_are_one_minus_tokens_times_timesteps(tree):
         assert float(row["minus_static_mean"]) == pytest.approx(
             float(table["accuracy_mean"]) - float(rows[1]["accuracy_mean"]), abs=0.011
         )
+
+
+def test_a_record_of_a_copy_says_why_it_names_no_commit(tree):
+    """Copies lie in no checkout of their own, whatever folder tests are run in."""
+    for path in (tree / "results/tiny/runs").glob("*/record.jsonl"):
+        state = read(path)[0]["provenance"]["git"]
+        assert state["commit"] is state["modified"] is None and state["why"].startswith("the project ")
 
 
 def test_an_evaluation_says_what_the_last_epochs_record_says(tree):

@@ -9,7 +9,7 @@ def install(folder, script):
 
 
 def pretend(folder, uuids, instances_of=None, models=None):
-    """Write the program for GPUs with these UUIDs; it names the MIG instances of some, and a model where it isn't the usual one."""
+    """Write the program for GPUs with these UUIDs; it names the MIG instances of some, and an unusual model."""
     lines = []
     for index, uuid in enumerate(uuids):
         lines.append(f"GPU {index}: {(models or {}).get(uuid, 'NVIDIA H100 80GB HBM3')} (UUID: {uuid})")

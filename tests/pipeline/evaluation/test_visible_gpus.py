@@ -95,7 +95,7 @@ def test_names_mean_what_they_mean_to_cuda(smi, monkeypatch, value, indices):
 
 
 def test_indices_and_uuids_mean_what_pytorch_takes_them_for(smi, monkeypatch):
-    """torch.cuda counts devices by these two functions, which were compared with CUDA; here for all lists of three of some words."""
+    """torch.cuda counts devices by these two functions, which were compared with CUDA; here for lists of three words."""
     pretended_gpus.pretend(smi, FOUR)
     words = ["0", "3", "4", "-1", " 2", "", "x", "GPU-5", "GPU-0", "GPU-5d5ba", FOUR[1], "GPU-9"]
     gpus = visible_gpus.present()
@@ -152,7 +152,7 @@ def test_an_index_among_gpus_of_several_models_is_known_where_cuda_counts_as_nvi
 
 
 SILENT_OR_BROKEN = {
-    "echo 'Failed to initialize NVML: Driver/library version mismatch'": "nvidia-smi fails .Failed to initialize NVML: Driver/library",
+    "echo 'Failed to initialize NVML: Driver/library version mismatch'": "nvidia-smi fails .Failed to initialize NVML",
     "echo 'NVIDIA-SMI has failed. Make sure.'; exit 9": "nvidia-smi fails .NVIDIA-SMI has failed. Make sure",
     f"echo 'GPU 0: NVIDIA T4 (UUID: {FOUR[0]})'; echo 'Unable to determine the device handle'; exit 15": "Unable to determine",
     "exit 3": "nvidia-smi fails .it says nothing, exit code 3",

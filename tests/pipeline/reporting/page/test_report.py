@@ -32,6 +32,16 @@ def test_a_figures_place_has_all_that_is_said_of_it(campaign):
     assert '<a href="#static-s3-0">seed 3</a> (<a href="evals/static-s3-0.json">evaluation</a>)' in shown and "gone" not in shown
 
 
+def test_why_a_commit_is_unknown_is_said_once_below_the_runs(campaign):
+    assert "<code>unknown</code>" in page(campaign) and "Commit unknown" not in page(campaign), (
+        "of records from before there were reasons"
+    )
+    known = page(campaign, git={"commit": "0123456789abcdef", "modified": True})
+    assert "<code>01234567*</code>" in known and "Commit unknown" not in known
+    shown = page(campaign, git={"commit": None, "modified": None, "why": "git is <not> installed"})
+    assert "<code>unknown</code>" in shown and shown.count("Commit unknown: git is &lt;not&gt; installed.") == 1
+
+
 def test_a_figure_without_data_says_so_in_its_place(campaign):
     leave(campaign, "drawn", missing="nothing halts: train & evaluate", caption="Not drawn")
     leave(campaign, "damaged")
