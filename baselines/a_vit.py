@@ -10,8 +10,6 @@ loss is Eq. 11, and the options and their defaults are AT-SNN's.
 """
 # Tested in tests/test_contracts.py
 
-from typing import Literal
-
 from baselines import at_snn
 
 TITLE = "A-ViT"
@@ -23,7 +21,7 @@ BACKBONES = ("vit",)
 class Options(at_snn.Options):
     """Options of AT-SNN, without merging."""
 
-    gamma: Literal[0] = 0
+    gamma: at_snn.NoGamma = 0
 
 
 build = at_snn.build

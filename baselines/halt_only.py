@@ -1,8 +1,6 @@
 """Halt only: AT-SNN without merging."""
 # Tested in tests/baselines/test_losses.py
 
-from typing import Literal
-
 from baselines import at_snn
 
 TITLE = "Halt only"
@@ -13,7 +11,7 @@ ADAPTS_TOKENS = True
 class Options(at_snn.Options):
     """Options of AT-SNN, without merging."""
 
-    gamma: Literal[0] = 0
+    gamma: at_snn.NoGamma = 0
 
 
 build = at_snn.build

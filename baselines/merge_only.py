@@ -3,9 +3,8 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from baselines import MethodOptions, static
+from baselines.at_snn import Gamma
 
 TITLE = "Merge only"
 PARENTS = ("static",)
@@ -16,7 +15,7 @@ NEVER = {"alpha": 0.0, "beta": -200.0}  # of Eq. 3: scores stay below 1e-86, so 
 class Options(MethodOptions):
     """Options of AT-SNN that concern merging; defaults are the paper's."""
 
-    gamma: int = Field(ge=0)
+    gamma: Gamma
     partner: Literal["per_timestep", "fixed"] = "per_timestep"
     head_norm: Literal["tokens", "initial"] = "tokens"
 

@@ -23,6 +23,9 @@ from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+TOKEN_COUNT = 64  # K, of every network with TOKENS
+MOST_TIMESTEPS, MOST_BLOCKS, MOST_CHANNELS = 1000, 1000, 2**16  # more is a slip of the keys
+
 
 class NetworkSettings(BaseModel):
     """Options of every network; a backbone adds its own.
@@ -33,7 +36,7 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    timesteps: int = Field(default=4, ge=1)
+    timesteps: int = Field(default=4, ge=1, le=MOST_TIMESTEPS)
 
     @property
     def size(self) -> str:
@@ -44,9 +47,9 @@ class NetworkSettings(BaseModel):
 class TransformerSettings(NetworkSettings):
     """Settings of a network of `depth` equal blocks on tokens of `width` channels, with `heads` attention heads."""
 
-    depth: int = Field(default=4, ge=1)
-    width: int = Field(default=384, ge=1)
-    heads: int = Field(default=12, ge=1)
+    depth: int = Field(default=4, ge=1, le=MOST_BLOCKS)
+    width: int = Field(default=384, ge=1, le=MOST_CHANNELS)
+    heads: int = Field(default=12, ge=1, le=MOST_CHANNELS)
 
     @property
     def size(self) -> str:

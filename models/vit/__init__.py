@@ -5,7 +5,7 @@ Its network is in `network.py`, which imports timm and so takes seconds.
 
 from pydantic import Field, field_validator
 
-from models import TransformerSettings, network_names
+from models import MOST_TIMESTEPS, TransformerSettings, network_names
 
 TITLE = "ViT"
 TOKENS = True
@@ -14,7 +14,7 @@ TOKENS = True
 class Settings(TransformerSettings):
     """Settings of a ViT, which has one timestep."""
 
-    timesteps: int = Field(default=1, ge=1)
+    timesteps: int = Field(default=1, ge=1, le=MOST_TIMESTEPS)
 
     @field_validator("timesteps")
     @classmethod

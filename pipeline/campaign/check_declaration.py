@@ -6,6 +6,9 @@ from typing import Any
 from pipeline.campaign.declaration import Evaluation, Experiment, Figure, Row, Run, inherited, timesteps_of, trained_timesteps
 from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError, nearest
+from pipeline.data.sources import HELD_OUT
+
+MOST_COUNTED = 255  # computations of a token, in the arrays of an evaluation (pipeline.evaluation.measure)
 
 
 def check(experiment: Experiment, scale: str, catalogue: Catalogue) -> None:
@@ -13,7 +16,7 @@ def check(experiment: Experiment, scale: str, catalogue: Catalogue) -> None:
     if experiment.scale != scale:
         raise UserError(f"scale is {experiment.scale!r}, the file's name says {scale!r}: make them equal")
     for name in experiment.datasets:
-        catalogue.datasets[name]
+        check_counts(experiment, name, catalogue)
     for name, recipe in experiment.recipes.items():
         if recipe.warmup_epochs > recipe.epochs:
             raise UserError(
@@ -32,6 +35,32 @@ def check(experiment: Experiment, scale: str, catalogue: Catalogue) -> None:
         earlier_rows.add(row_key)
     for name, figure in experiment.figures.items():
         check_figure(experiment, name, figure, catalogue)
+
+
+def check_counts(experiment: Experiment, name: str, catalogue: Catalogue) -> None:
+    """Check that a data set has as many images as are asked for; one that is drawn has any number."""
+    dataset, declared = catalogue.datasets[name], experiment.datasets[name]
+    if getattr(dataset, "DRAWN", False):
+        return
+    for split, besides in (("train", f" besides the {HELD_OUT:,} held out"), ("test", "")):
+        count, most = getattr(declared, split), all_images(name, split, catalogue)
+        if count and most and count > most:
+            raise UserError(
+                f"datasets.{name}.{split} is {count}, but {dataset.TITLE} has {most} {split} images{besides}: "
+                f"ask for fewer, or leave it out for all"
+            )
+
+
+def all_images(name: str, split: str, catalogue: Catalogue) -> int | None:
+    """Give the number of images of a whole data set in `train` or `test`; None where it is not known before the set is read."""
+    counts = getattr(catalogue.datasets[name], "COUNTS", None)
+    return counts and counts[("train", "test").index(split)]
+
+
+def used_images(experiment: Experiment, label: str, split: str, catalogue: Catalogue) -> int | None:
+    """Give the number of images that a run uses of `train` or `test`: as declared, else all, which may not be known."""
+    name = inherited(experiment, label, "dataset")
+    return getattr(experiment.datasets[name], split) or all_images(name, split, catalogue)
 
 
 def check_run(experiment: Experiment, label: str, catalogue: Catalogue) -> None:
@@ -56,9 +85,11 @@ def check_run(experiment: Experiment, label: str, catalogue: Catalogue) -> None:
     require_declared(inherited(experiment, label, "dataset"), experiment.datasets, f"runs.{label}.dataset")
     require_declared(inherited(experiment, label, "network"), experiment.networks, f"runs.{label}.network")
     check_backbone(experiment, label, trained_timesteps(experiment, label), f"runs.{label}", catalogue)
-    train, batch = experiment.datasets[inherited(experiment, label, "dataset")].train, experiment.recipes[run.recipe].batch
+    train, batch = used_images(experiment, label, "train", catalogue), experiment.recipes[run.recipe].batch
     if train and train < batch:
-        raise UserError(f"runs.{label}: a batch of {batch} is larger than the {train} training images: use a smaller one")
+        raise UserError(
+            f"runs.{label}: a batch of {batch} is larger than the {train} training images: make recipes.{run.recipe}.batch smaller"
+        )
     check_start(label, run.method, experiment.runs[run.parent].method if run.parent else None, catalogue)
     if run.parent:
         check_child(experiment, label, run.parent)
@@ -79,6 +110,12 @@ def check_backbone(experiment: Experiment, label: str, timesteps: int, where: st
         catalogue.network_settings(network.backbone, network.settings | {"timesteps": timesteps})
     except UserError as error:
         raise UserError(f"{where}: network {name!r}: {error}") from error
+    depth = network.settings.get("depth", 1)
+    if getattr(method, "ADAPTS_TOKENS", False) and depth * timesteps > MOST_COUNTED:
+        raise UserError(
+            f"{where}: {timesteps} timesteps of the {depth} blocks of network {name!r} compute a token {depth * timesteps} times, "
+            f"and no more than {MOST_COUNTED} are counted: use fewer timesteps or blocks"
+        )
 
 
 def check_start(label: str, name: str, parent: str | None, catalogue: Catalogue) -> None:
@@ -124,6 +161,11 @@ def check_evaluation(experiment: Experiment, evaluation: Evaluation, where: str,
             raise UserError(f"{where}: {error}") from error
         check_changes(run, evaluation, f"{where}.probe", catalogue)
         check_tokens(experiment, evaluation, f"{where}.probe", catalogue)
+        test, images = used_images(experiment, evaluation.run, "test", catalogue), evaluation.settings.get("images")
+        if test and images and images > test:
+            raise UserError(
+                f"{where}.settings.images is {images}, but there are {test} test images: ask for fewer, or leave it out for all"
+            )
         if evaluation.exits:
             raise UserError(f"{where}.exits: a probe has none: take them out")
     elif evaluation.settings:
@@ -192,6 +234,12 @@ def check_figure(experiment: Experiment, name: str, figure: Figure, catalogue: C
         raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)}, but it shows {most} at most: take some out")
     if most != 0 and not figure.evaluations:
         raise UserError(f"figures.{name}.evaluations: none is named: name what it shows")
+    for evaluation in figure.evaluations if getattr(module, "NEEDS_ADAPTED_TOKENS", False) else ():
+        method = experiment.runs[experiment.evaluations[evaluation].run].method
+        if not getattr(catalogue.methods[method], "ADAPTS_TOKENS", False):
+            raise UserError(
+                f"figures.{name}.evaluations: {evaluation!r} is of {method}, which merges and halts no tokens: name one of a method that does"
+            )
 
 
 def require_declared(name: str, section: dict, where: str) -> None:

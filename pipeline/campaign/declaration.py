@@ -8,9 +8,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Positive = Annotated[int, Field(gt=0)]
+MOST = 1_000_000  # of any count: more is a slip of the keys
+NAME = "a name of at most 100 small letters, digits and _, a letter first"  # names stand in names of files
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100, description=NAME)]
+Names = Annotated[tuple[Name, ...], Field(description="a list of names")]
+Text = Annotated[
+    str, Field(pattern=r"\S", max_length=1000, description="a text of at most 1,000 characters, in quotes where it is a number")
+]
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Processes = Annotated[int, Field(le=1024)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Policy = Annotated[
+    str,
+    Field(
+        pattern=r"^rand(-(m|n|mmax|inc)\d{1,4}|-(mstd|p)\d{1,4}(\.\d{1,9})?)*$",
+        description="a policy of timm's RandAugment, or null",
+    ),
+]
 PAPERS_BACKBONE = "spikformer"
 
 
@@ -23,8 +39,8 @@ class Frozen(BaseModel):
 class Dataset(Frozen):
     """The numbers of images that are used, besides the 1,000 held out of training; None uses all there are."""
 
-    train: Positive | None = None
-    test: Positive | None = None
+    train: Positive | None = Field(default=None, examples=[10000])
+    test: Positive | None = Field(default=None, examples=[5000])
 
 
 class Network(BaseModel):
@@ -44,34 +60,32 @@ class Recipe(Frozen):
     """A recipe of training. The defaults are the published recipe (spikformer, cifar10/cifar10.yml), 300 + 10 epochs."""
 
     epochs: Positive = 300  # of the cosine, warm-up included
-    cooldown_epochs: Annotated[int, Field(ge=0)] = 10  # at min_lr, after the cosine
-    batch: Annotated[int, Field(gt=0, multiple_of=2)] = 128  # mixup pairs images within a batch
+    cooldown_epochs: Count = 10  # at min_lr, after the cosine
+    batch: Annotated[int, Field(ge=2, le=MOST, multiple_of=2)] = 128  # mixup pairs images within a batch
     lr: Annotated[float, Field(gt=0)] = 5e-4
     min_lr: Annotated[float, Field(ge=0)] = 1e-5
     warmup_lr: Annotated[float, Field(ge=0)] = 1e-5
-    warmup_epochs: Annotated[int, Field(ge=0)] = 20  # the first ones of `epochs`, not a prefix
+    warmup_epochs: Count = 20  # the first ones of `epochs`, not a prefix
     weight_decay: Annotated[float, Field(ge=0)] = 0.06  # none on biases and batch norm
     label_smoothing: Share = 0.1
     mixup: Annotated[float, Field(ge=0)] = 0.5  # alpha of the beta distribution
-    mixup_off_epoch: Annotated[int, Field(ge=0)] = 200
+    mixup_off_epoch: Count = 200
     flip: Share = 0.5
-    rand_augment: Annotated[str, Field(pattern=r"^rand(-(m|n|mmax|inc)\d+|-(mstd|p)\d+(\.\d+)?)*$")] | None = (
-        "rand-m9-n1-mstd0.4-inc1"
-    )
+    rand_augment: Policy | None = "rand-m9-n1-mstd0.4-inc1"
     erasing: Share = 0.25
 
 
 class Run(Frozen):
     """A training, once per seed. A retraining names its parent and inherits dataset, network and seeds from it."""
 
-    method: Name
-    recipe: Name
-    parent: Name | None = None
-    dataset: Name | None = None
-    network: Name | None = None
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1, max_length=1000)] | None = None
-    timesteps: Positive | None = None  # None: those of the network
-    options: dict[str, Any] = {}
+    method: Name = Field(examples=["static"])
+    recipe: Name = Field(examples=["pretrain"])
+    parent: Name | None = Field(default=None, examples=["static"])
+    dataset: Name | None = Field(default=None, examples=["cifar10"])
+    network: Name | None = Field(default=None, examples=["small"])
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)] | None = Field(default=None, examples=[[0, 1, 2]])
+    timesteps: Positive | None = Field(default=None, examples=[4])  # None: those of the network
+    options: dict[str, Any] = Field(default={}, examples=[{"gamma": 5}])
 
 
 class Evaluation(Frozen):
@@ -81,44 +95,44 @@ class Evaluation(Frozen):
     figure whose file measures something else of these weights, by its `settings`, in place of that pass.
     """
 
-    run: Name
-    timesteps: Positive | None = None
-    options: dict[str, Any] = {}
-    exits: tuple[Name, ...] = ()
-    probe: Name | None = None
-    settings: dict[str, Any] = {}
+    run: Name = Field(examples=["static"])
+    timesteps: Positive | None = Field(default=None, examples=[4])
+    options: dict[str, Any] = Field(default={}, examples=[{"gamma": 5}])
+    exits: Names = Field(default=(), examples=[["dt_snn", "seenn_i"]])
+    probe: Name | None = Field(default=None, examples=["masking"])
+    settings: dict[str, Any] = Field(default={}, examples=[{"images": 500}])
 
 
 class Row(Frozen):
     """A row of Table 1: an evaluation after its first `timesteps` (None: all), or stopped by an `exit`."""
 
-    evaluation: Name
-    timesteps: Positive | None = None
-    exit: Name | None = None
+    evaluation: Name = Field(examples=["static"])
+    timesteps: Positive | None = Field(default=None, examples=[4])
+    exit: Name | None = Field(default=None, examples=["dt_snn"])
 
 
 class Figure(Frozen):
     """A figure, found by its file name in pipeline/reporting/figures/, and the evaluations it shows."""
 
-    evaluations: tuple[Name, ...] = ()
+    evaluations: Names = Field(default=(), examples=[["static", "at_snn"]])
 
 
 class Experiment(Frozen):
     """A scale's declaration: how it computes, its data sets, networks, recipes, runs, evaluations, Table 1 and figures."""
 
-    scale: Name
-    about: str
-    threads: Positive = 1  # of each training: runs are bit-identical only with the same number
-    loader_workers: Annotated[int, Field(ge=0)] = 0  # processes that prepare batches; changes no number
+    scale: Name = Field(examples=["laptop"])
+    about: Text = Field(examples=["minutes on two cores"])
+    threads: Annotated[Processes, Field(ge=1)] = 1  # of each training: runs are bit-identical only with the same number
+    loader_workers: Annotated[Processes, Field(ge=0)] = 0  # processes that prepare batches; changes no number
     precision: Literal["auto", "bf16", "fp16", "float32", "float64"] = "auto"
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 10
-    datasets: dict[Name, Dataset]
-    networks: dict[Name, Network]
-    recipes: dict[Name, Recipe]
-    runs: dict[Name, Run]
-    evaluations: dict[Name, Evaluation]
-    table1: Annotated[tuple[Row, ...], Field(min_length=1)]
-    figures: dict[Name, Figure] = {}
+    datasets: dict[Name, Dataset] = Field(examples=[{"cifar10": {"train": 10000}}])
+    networks: dict[Name, Network] = Field(examples=[{"small": {"depth": 4, "width": 48}}])
+    recipes: dict[Name, Recipe] = Field(examples=[{"pretrain": {"epochs": 10}}])
+    runs: dict[Name, Run] = Field(examples=[{"static": {"method": "static", "recipe": "pretrain"}}])
+    evaluations: dict[Name, Evaluation] = Field(examples=[{"static": {"run": "static"}}])
+    table1: tuple[Row, ...] = Field(min_length=1, description="a list of rows", examples=[[{"evaluation": "static"}]])
+    figures: dict[Name, Figure] = Field(default={}, examples=[{"masking": {"evaluations": ["static_masked"]}}])
     # In figures; False puts grey in their place, where images of a data set may not be passed on with the results
     show_images: bool = True
 

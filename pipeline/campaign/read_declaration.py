@@ -4,21 +4,18 @@ A declaration that `extends` another says only what differs: its sections are me
 """
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 from pipeline.campaign.check_declaration import check
-from pipeline.campaign.declaration import Dataset, Evaluation, Experiment, Figure, Network, Recipe, Row, Run
+from pipeline.campaign.declaration import Experiment, Network
+from pipeline.campaign.read_yaml import read_yaml
 from pipeline.core.catalogue import Catalogue
 from pipeline.core.errors import UserError, nearest
 from pipeline.core.paths import ROOT
+from pipeline.core.validation import shown, validated
 
 EXPERIMENTS = ROOT / "workflow" / "experiments"
-MOST_FAULTS = 20  # of a declaration that one message lists
 
 
 def load(scale: str, catalogue: Catalogue, folder: Path = EXPERIMENTS) -> Experiment:
@@ -34,10 +31,7 @@ def load(scale: str, catalogue: Catalogue, folder: Path = EXPERIMENTS) -> Experi
 
 def validate(content: Any, catalogue: Catalogue) -> Experiment:
     """Build a declaration from a file's content, with all settings of its networks. Raises UserError that names each fault."""
-    try:
-        experiment = Experiment.model_validate(content)
-    except ValidationError as error:
-        raise UserError("; ".join(explain(fault) for fault in error.errors()[:MOST_FAULTS])) from error
+    experiment = validated(Experiment, content)
     networks = {name: with_all_settings(name, network, catalogue) for name, network in experiment.networks.items()}
     return experiment.model_copy(update={"networks": networks})
 
@@ -60,18 +54,32 @@ def read(scale: str, folder: Path, extending: tuple[str, ...] = ()) -> Any:
         raise UserError(
             f"scale {scale!r}{extended_by} has no declaration {path.name} in {path_in_messages(folder)}: {suggestion}"
         )
-    try:
-        content = yaml.load(path.read_text(), Loader=UniqueKeys)
-    except OSError:
-        raise
-    except Exception as error:  # an invalid tag or date can raise anything
-        raise UserError(f"{path_in_messages(path)} is not valid YAML: {error}") from error
+    name = path_in_messages(path)
+    content = read_yaml(path, name)
+    if content is None:
+        raise UserError(f"{name} is empty: declare a scale in it, as {path_in_messages(EXPERIMENTS / 'smoke.yaml')} does")
     if not isinstance(content, dict) or "extends" not in content:
         return content
     base = content.pop("extends")
+    if not isinstance(base, str):
+        raise UserError(f"{name}: extends must be the name of another scale, as in smoke, but is {shown(base)}")
     if base in (scale, *extending):
-        raise UserError(f"{path_in_messages(path)}: extends {base!r}, which extends this one: one of them must stand alone")
-    return merge_sections(read(str(base), folder, (*extending, scale)), content)
+        raise UserError(f"{name}: extends {base!r}, which extends this one: one of them must stand alone")
+    base_content = read(base, folder, (*extending, scale))
+    check_taken_out(base_content, content, name, base)
+    return merge_sections(base_content, content)
+
+
+def check_taken_out(base: Any, changes: dict, name: str, scale: str) -> None:
+    """Check that every entry that is null, and so taken out, is one of the scale that is extended."""
+    for section, entries in changes.items():
+        base_entries = base.get(section) if isinstance(base, dict) else None
+        if isinstance(entries, dict) and isinstance(base_entries, dict):
+            for entry in (entry for entry, value in entries.items() if value is None and entry not in base_entries):
+                raise UserError(
+                    f"{name}: {section}.{entry} is empty, which takes an entry of {scale}.yaml out, and there is none: "
+                    f"{nearest(entry, base_entries)}"
+                )
 
 
 def merge_sections(base: Any, changes: dict) -> Any:
@@ -87,38 +95,10 @@ def merge_sections(base: Any, changes: dict) -> Any:
 
 
 def merge_entry(base: Any, changes: Any) -> Any:
-    """Merge an entry field by field; what is no mapping is replaced."""
+    """Merge an entry field by field; what has no fields is replaced."""
     return base | changes if isinstance(base, dict) and isinstance(changes, dict) else changes
 
 
 def path_in_messages(path: Path) -> str:
     """Shorten a path in the repository to the part below its root."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
-class UniqueKeys(yaml.SafeLoader):
-    """A YAML loader that refuses a repeated key, which would silently replace the earlier one."""
-
-    def construct_mapping(self, node, deep=False):
-        """Construct a mapping. Raises ConstructorError for a repeated key."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key, count in Counter(keys).items():
-            if count > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is repeated", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def explain(fault: dict) -> str:
-    """Put one pydantic fault into words: its key and the remedy."""
-    where = [str(part) for part in fault["loc"] if part != "[key]"]
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {'.'.join(where)}: {nearest(where[-1], known_keys(where[:-1]))}"
-    return f"{'.'.join(where) or 'the file'}: {fault['msg'].lower()}"
-
-
-def known_keys(where: list[str]) -> list[str]:
-    """List the keys allowed at a place in the declaration."""
-    sections = {"datasets": Dataset, "networks": Network, "recipes": Recipe, "runs": Run}
-    sections |= {"evaluations": Evaluation, "table1": Row, "figures": Figure}
-    model = sections.get(where[0], Experiment) if where else Experiment
-    return list(model.model_fields)

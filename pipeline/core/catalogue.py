@@ -11,11 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from pipeline.core.errors import UserError, nearest
-
-PYDANTIC_PREFIX = "Value error, "  # pydantic's prefix of a ValueError that one of our validators raised
+from pipeline.core.validation import validated
 
 
 @dataclass(frozen=True)
@@ -72,19 +71,8 @@ class Catalogue:
 
 
 def validate(model: type[BaseModel], values: dict[str, Any], where: str, kind: str) -> BaseModel:
-    """Build a model from values. Raises UserError with every fault, and the nearest valid name where one is unknown."""
+    """Build a model from values. Raises UserError with every fault; `kind` is what messages call a value: option, setting."""
     try:
-        return model(**values)
-    except ValidationError as error:
-        faults = "; ".join(describe_fault(fault, model, kind) for fault in error.errors())
-        raise UserError(f"{where}: {faults}") from error
-
-
-def describe_fault(fault: dict, model: type[BaseModel], kind: str) -> str:
-    """Describe one of pydantic's faults in words; `kind` is what messages call a value: option, setting."""
-    key = str(fault["loc"][0]) if fault["loc"] else ""
-    if fault["type"] == "extra_forbidden":
-        return f"unknown {kind} {key}: {nearest(key, model.model_fields)}"
-    if fault["msg"].startswith(PYDANTIC_PREFIX):
-        return fault["msg"].removeprefix(PYDANTIC_PREFIX)
-    return f"{kind} {key}: {fault['msg'].lower()}"
+        return validated(model, values, kind)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error

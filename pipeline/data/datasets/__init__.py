@@ -2,5 +2,6 @@
 
 A data set has TITLE, CLASS_COUNT, IMAGE_SIZE, source(folder) -> Source, which is cheap and decodes no image, and
 read(folder, train, test) -> Raw, where `train` counts images besides the 1,000 held out; see `pipeline.data.sources`.
-COUNTS, where they are known before it is read, are the largest `train` and `test`; the plan of a campaign uses them.
+COUNTS, where they are known before it is read, are the `train` and `test` of the whole set: the plan of a campaign uses them, and
+more can't be declared. A set that is DRAWN has as many images as are asked for; its COUNTS are those where nothing is said.
 """

@@ -175,7 +175,8 @@ TITLE = "shapes"
 CLASS_COUNT = len(CLASSES)
 IMAGE_SIZE = 32
 VERSION = 1  # to be raised with any change of the images
-COUNTS = (10_000, 2_000)  # training images besides those held out, and test images
+COUNTS = (10_000, 2_000)  # training images besides those held out, and test images, unless others are asked for
+DRAWN = True
 
 
 def source(folder: Path | None) -> Source:

@@ -32,7 +32,7 @@ class Settings(ProbeSettings):
     """Settings of the measurement; masked: numbers of masked tokens; draws: how often positions are drawn for each."""
 
     masked: tuple[Annotated[int, Field(gt=0, lt=64)], ...] = Field(default=(8, 16, 24, 32, 40, 48, 56), min_length=1)
-    draws: int = Field(default=5, ge=5)
+    draws: int = Field(default=5, ge=5, le=1000)
 
 
 def passes(settings: Settings) -> int:

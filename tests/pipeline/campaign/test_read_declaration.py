@@ -66,13 +66,25 @@ def test_every_declaration_in_the_repository_is_good(path):
         (("runs", "static", "dataset"), None, "runs.static.dataset is missing"),
         (("runs", "static", "dataset"), "shape", "runs.static.dataset: 'shape' is not declared: did you mean 'shapes'?"),
         (("runs", "at_snn", "options"), {"gama": 5}, "unknown option gama: did you mean 'gamma'?"),
-        (("runs", "at_snn", "options"), {}, "runs.at_snn: method at_snn: option gamma: field required"),
+        (
+            ("runs", "at_snn", "options"),
+            {},
+            "runs.at_snn: method at_snn: option gamma is missing: it must be a whole number from 0 to 32",
+        ),
         (("runs", "at_snn", "options"), {"gamma": 5, "axes": "3d"}, "option axes"),
         (("runs", "at_snn", "seeds"), [0, 7], "runs.at_snn.seeds: [7] not among the seeds of its parent 'static'"),
         (("datasets", "shaps"), {}, "dataset 'shaps' is unknown: did you mean 'shapes'?"),
-        (("datasets", "shapes", "train"), -1, "datasets.shapes.train: input should be greater than 0"),
+        (
+            ("datasets", "shapes", "train"),
+            -1,
+            "datasets.shapes.train must be a whole number from 1 to 1,000,000, as in 10000, but is -1",
+        ),
         (("networks", "small", "heads"), 3, "networks.small: backbone spikformer: width 16 must be a multiple of heads (3)"),
-        (("recipes", "short", "batch"), 33, "recipes.short.batch: input should be a multiple of 2"),
+        (
+            ("recipes", "short", "batch"),
+            33,
+            "recipes.short.batch must be an even whole number from 2 to 1,000,000, as in 128, but is 33",
+        ),
         (("recipes", "short", "rand_augment"), "rnd-m9", "recipes.short.rand_augment"),
         (("evaluations", "static", "run"), "nobody", "evaluations.static.run: 'nobody' is not declared"),
         (("table1",), [{"evaluation": "static", "timesteps": 5}], "table1.0.timesteps is 5, but evaluation 'static' runs 4"),
@@ -84,7 +96,7 @@ def test_every_declaration_in_the_repository_is_good(path):
         ),
         (("runs", "static", "seeds"), [0, 0], "runs.static.seeds: [0, 0] holds a seed twice"),
         (("runs", "static", "seeds"), [], "runs.static.seeds"),
-        (("table1",), None, "table1: field required"),
+        (("table1",), None, "table1 is missing: it must be a list of rows, as in [{evaluation: static}]"),
         (("recipes", "short", "rand_augment"), "rand-m9.9.9", "recipes.short.rand_augment"),
         (("recipes", "short", "warmup_epochs"), 2, "warmup_epochs 2 is more than epochs 1"),
         (("recipes", "short", "weight_decay"), -3, "recipes.short.weight_decay"),
@@ -168,7 +180,11 @@ def test_every_declaration_in_the_repository_is_good(path):
             "networks.small: backbone 'spikeformer' is unknown: did you mean 'spikformer'?",
         ),
         (("networks", "small", "wdith"), 8, "networks.small: backbone spikformer: unknown setting wdith: did you mean 'width'?"),
-        (("networks", "small", "depth"), 0, "backbone spikformer: setting depth: input should be greater than or equal to 1"),
+        (
+            ("networks", "small", "depth"),
+            0,
+            "backbone spikformer: setting depth must be a whole number from 1 to 1,000, as in 4, but is 0",
+        ),
         (
             ("networks", "small"),
             {"backbone": "vit", "width": 16, "heads": 2, "timesteps": 4},
@@ -180,12 +196,22 @@ def test_every_declaration_in_the_repository_is_good(path):
             "table1.0.timesteps is 2, but evaluation 'static' runs 1",
         ),
         (("runs", "at_snn"), SHORT | {"method": "a_vit"}, "runs.at_snn: a_vit is for vit, network 'small' is a spikformer"),
-        (("recipes", "short", "lr"), float("inf"), "recipes.short.lr: input should be a finite number"),
-        (("runs", "at_snn", "options"), {"gamma": 5, "alpha": float("nan")}, "option alpha: input should be a finite number"),
-        (("runs", "static", "seeds"), [2**32], "runs.static.seeds.0: input should be less than 4294967296"),
+        (("recipes", "short", "lr"), float("inf"), "recipes.short.lr must be a number above 0, as in 0.0005, but is .inf"),
+        (
+            ("runs", "at_snn", "options"),
+            {"gamma": 5, "alpha": float("nan")},
+            "option alpha must be a number, as in 5.0, but is .nan",
+        ),
+        (
+            ("runs", "static", "seeds"),
+            [2**32],
+            "runs.static.seeds.0 must be a whole number from 0 to 4,294,967,295, as in 0, but is 4294967296",
+        ),
         (("recipes", "short", "batch"), 102, "runs.static: a batch of 102 is larger than the 100 training images"),
         (("extends",), "x" * 400, "has no declaration"),
         (("extends",), "nobody", "has no declaration nobody.yaml"),
+        (("extends",), ["tiny"], "extends must be the name of another scale, as in smoke, but is [tiny]"),
+        (("extends",), 3, "extends must be the name of another scale, as in smoke, but is 3"),
         (("extends",), "tiny", "extends 'tiny', which extends this one"),
         (("scale",), "other", "scale is 'other', the file's name says 'tiny'"),
     ),
@@ -197,7 +223,13 @@ def test_a_mistake_is_named_with_file_key_and_nearest_name(tmp_path, path, value
 
 
 @pytest.mark.parametrize(
-    "text, message", (("a: [", "not valid YAML"), ("scale: tiny\nscale: tiny\n", "key 'scale' is repeated"), ("", "tiny.yaml"))
+    "text, message",
+    (
+        ("a: [", "not valid YAML"),
+        ("scale: tiny\nscale: tiny\n", "line 2: key 'scale' is repeated"),
+        ("", "tiny.yaml is empty: declare a scale in it, as workflow/experiments/smoke.yaml does"),
+        ("- a", "tiny.yaml: the file must be keys with values, as in {scale: .*}, but is .a."),
+    ),
 )
 def test_what_is_no_declaration_is_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
@@ -219,6 +251,14 @@ def test_a_declaration_that_extends_another_says_only_what_differs(tmp_path):
     whole["recipes"]["short"] |= {"lr": 0.1, "rand_augment": None}
     del whole["runs"]["at_snn"], whole["evaluations"]["at_snn"]
     assert experiment == load(tmp_path, whole)
+
+
+def test_an_entry_that_is_taken_out_is_one_of_the_scale_that_is_extended(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(GOOD | {"scale": "base"}))
+    with pytest.raises(
+        UserError, match="tiny.yaml: runs.at_sn is empty, .* of base.yaml out, and there is none: did you mean 'at_snn'"
+    ):
+        load(tmp_path, {"scale": "tiny", "extends": "base", "runs": {"at_sn": None}})
 
 
 def test_laptop_calls_by_the_papers_names_what_the_paper_trains():
@@ -287,8 +327,11 @@ def test_reading_a_declaration_imports_no_torch():
     import subprocess
     import sys
 
-    code = "import sys; from pipeline.command_line import open_campaign; open_campaign('smoke').targets(); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
+    heavy = "{'torch', 'pandas', 'matplotlib'} & {*sys.modules}"
+    code = (
+        f"import sys; from pipeline.command_line import open_campaign; open_campaign('smoke').targets(); print({heavy} or 'none')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "none\n"
 
 
 def test_a_method_that_adapts_tokens_is_refused_on_a_network_that_has_none(tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def test_backbones_are_the_folders_of_models_that_hold_a_network():
     "validate, message",
     (
         (lambda: CATALOGUE.method_options("at_snn", {"gama": 5}), "method at_snn: .*unknown option gama: did you mean 'gamma'"),
-        (lambda: CATALOGUE.method_options("at_snn", {}), "method at_snn: option gamma: field required"),
+        (lambda: CATALOGUE.method_options("at_snn", {}), "method at_snn: option gamma is missing: it must be a whole number"),
         (lambda: CATALOGUE.probe_settings("masking", {"draw": 5}), "probe masking: unknown setting draw: did you mean 'draws'"),
         (lambda: CATALOGUE.probe_settings("two_neurons", {}), "figure 'two_neurons' measures nothing by itself"),
         (
@@ -62,7 +62,7 @@ def test_backbones_are_the_folders_of_models_that_hold_a_network():
         ),
         (
             lambda: CATALOGUE.network_settings("vit", {"width": "wide"}),
-            "backbone vit: setting width: input should be a valid integer",
+            "backbone vit: setting width must be a whole number from 1 to 65,536, as in 384, but is 'wide'",
         ),
     ),
 )
