@@ -234,12 +234,6 @@ def check_figure(experiment: Experiment, name: str, figure: Figure, catalogue: C
         raise UserError(f"figures.{name}.evaluations: {list(figure.evaluations)}, but it shows {most} at most: take some out")
     if most != 0 and not figure.evaluations:
         raise UserError(f"figures.{name}.evaluations: none is named: name what it shows")
-    for evaluation in figure.evaluations if getattr(module, "NEEDS_ADAPTED_TOKENS", False) else ():
-        method = experiment.runs[experiment.evaluations[evaluation].run].method
-        if not getattr(catalogue.methods[method], "ADAPTS_TOKENS", False):
-            raise UserError(
-                f"figures.{name}.evaluations: {evaluation!r} is of {method}, which merges and halts no tokens: name one of a method that does"
-            )
 
 
 def require_declared(name: str, section: dict, where: str) -> None:

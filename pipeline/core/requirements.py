@@ -73,11 +73,9 @@ class Requirement:
         fixed = low is not None and low == high
         return bool(self.type) and not self.choices and not fixed and self.type not in ("boolean", "null")
 
-    def phrase(self, with_length: bool = False) -> str:
-        """Say what a value must be: its model's own description where it has one. `with_length`: with how many entries too."""
+    def phrase(self) -> str:
+        """Say what a value must be: its field's own description where it has one."""
         schema = self.schema
-        if with_length:
-            return self.list_phrase()
         if "description" in schema and "properties" not in schema:
             return schema["description"]
         if self.choices:
@@ -88,22 +86,16 @@ class Requirement:
         if self.type in ("integer", "number"):
             return self.number_phrase()
         if self.type == "array":
-            return f"a list of {self.items}"
+            items = Requirement(schema.get("items", {}), self.definitions).plain.type
+            return f"a list of {PLURALS.get(items, 'values')}"
         if self.type == "object":
             return "keys with values" if "properties" in schema else "names with values"
         return PHRASES.get(self.type, "another value")
 
-    @property
-    def items(self) -> str:
-        """Name the items of a list."""
-        return PLURALS.get(Requirement(self.schema.get("items", {}), self.definitions).plain.type, "values")
-
-    def list_phrase(self) -> str:
+    def phrase_with_length(self) -> str:
         """Say what a list must be, with the number of its items."""
         low, high = self.schema.get("minItems", 0), self.schema.get("maxItems")
-        if self.type != "array":
-            return f"{self.phrase()} of at most {self.schema.get('maxLength')} characters"
-        return f"a list of {low} to {high} {self.items}" if high else f"a list of {low} {self.items} or more"
+        return f"{self.phrase()}, {low} {f'to {high}' if high else 'or more'} of them"
 
     def number_phrase(self) -> str:
         """Say what a number must be, with its limits."""

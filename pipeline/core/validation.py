@@ -50,7 +50,7 @@ def describe_fault(fault: dict, requirement: Requirement, kind: str) -> str:
     if loc and loc[-1] == "[key]":
         return f"the key {shown(fault['input'])} in {dotted(loc[:-2]) or 'the file'} must be {wanted.phrase()}"
     name = f"{kind} {dotted(loc)}".strip() or "the file"
-    text = wanted.phrase(with_length=fault["type"] in LENGTH_FAULTS)
+    text = wanted.phrase_with_length() if fault["type"] in LENGTH_FAULTS else wanted.phrase()
     example = f", as in {written(wanted.example)}" if wanted.needs_example else ""
     if fault["type"] == "missing":
         return f"{name} is missing: it must be {text}{example}"

@@ -24,6 +24,11 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(tree, config, message):
     (
         ("lr: 2.0e-3", "learning_rate: 2.0e-3", r"tiny.yaml: unknown key recipes.short.learning_rate: "),
         ("parent: static", "parent: statik", "runs.at_snn.parent: 'statik' is not declared: did you mean 'static'"),
+        ("seeds: [0, 1]", "seeds: 2", r"runs.static.seeds must be a list of whole numbers, as in \[0, 1, 2\], but is 2"),
+        ("gamma: 5", "gamma: 33", "runs.at_snn: method at_snn: option gamma must be a whole number from 0 to 32"),
+        ("batch: 16", "batch: 130", "a batch of 130 is larger than the 128 training images"),
+        ("batch: 16", "batch: yes", "recipes.short.batch must be an even whole number .* but is 'yes'"),
+        ("batch: 16", "batch: 16, batch: 8", "tiny.yaml, line 6: key 'recipes.short.batch' is repeated"),
         ("dataset: shapes, network", "parent: at_snn, dataset: shapes, network", "a cycle, static <- at_snn <- static"),
     ),
 )

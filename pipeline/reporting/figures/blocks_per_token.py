@@ -17,7 +17,6 @@ DEFINITION = (
     "object) halt than object tokens (at least half of their pixels), in blocks, mean over timesteps and images."
 )
 MOST_EVALUATIONS = 1
-NEEDS_ADAPTED_TOKENS = True
 OBJECT_SHARE = 0.5  # an object token has at least this share of its pixels on the object, a background token none
 COLUMNS, ROWS = 6, 2  # images shown
 

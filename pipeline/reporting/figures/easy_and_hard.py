@@ -18,7 +18,6 @@ DEFINITION = (
     "more, and it does not say where it splits; here easy and hard are the tenths that use the fewest and the most."
 )
 MOST_EVALUATIONS = 1
-NEEDS_ADAPTED_TOKENS = True
 COLUMNS = 4  # images shown of either kind
 BINS = 50  # of the histogram, from 0 to 100 %
 KEYS = ("easy_share", "hard_share", "mean_share")  # summarised over seeds

@@ -17,7 +17,6 @@ DEFINITION = (
     "Reading: a token that halted and is merged away later counts as merged from then on."
 )
 MOST_EVALUATIONS = 1
-NEEDS_ADAPTED_TOKENS = True
 TOKENS = 64
 FATES = ("merged", "halted", "computed")  # from the bottom up
 

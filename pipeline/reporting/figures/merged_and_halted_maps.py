@@ -19,7 +19,6 @@ DEFINITION = (
     "class."
 )
 MOST_EVALUATIONS = 1
-NEEDS_ADAPTED_TOKENS = True
 MAPS_ACROSS, MOST_IMAGES_ACROSS, ROWS = 20, 3, 2  # maps that fit beside each other; images beside each other; rows of images
 IMAGE_WIDTH = 2  # of an image, in maps
 SHADE = 0.8  # opacity of a token's colour over the image

@@ -22,7 +22,6 @@ DEFINITION = (
     "after the retraining; the last block's score halts nothing at its own timestep. Means over seeds, with the standard deviation."
 )
 MOST_EVALUATIONS = None
-NEEDS_ADAPTED_TOKENS = True
 KINDS = {"tokens_by_block": "computed (% of 64)", "halted_by_block": "halted (% of 64)"}
 SPIKING = {"spiking_by_block": 0.5, "strong_by_block": 2.0}  # the least u_0 / n of Eq. 3 that counts
 MOMENTS = {"before": (canvas.ORANGE, "white"), "after": (canvas.BLUE, canvas.BLUE)}

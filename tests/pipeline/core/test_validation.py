@@ -66,7 +66,7 @@ class Whole(BaseModel):
         ({"either": 0.5}, "either must be a whole number or a text, but is 0.5"),
         ({"counts": 3}, "counts must be a list of whole numbers, as in [1, 2], but is 3"),
         ({"counts": "12"}, "counts must be a list of whole numbers, as in [1, 2], but is '12'"),
-        ({"counts": []}, "counts must be a list of 1 whole numbers or more, as in [1, 2], but is []"),
+        ({"counts": []}, "counts must be a list of whole numbers, 1 or more of them, as in [1, 2], but is []"),
         ({"counts": [1, "x"]}, "counts.1 must be a whole number, as in 1, but is 'x'"),
         ({"rows": [1]}, "rows.0 must be a list of numbers, as in [0.5], but is 1"),
         ({"rows": {}}, "rows must be a list of lists, as in [[0.5]], but is {}"),
