@@ -13,7 +13,12 @@ NAME = "a name of at most 100 small letters, digits and _, a letter first"  # na
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100, description=NAME)]
 Names = Annotated[tuple[Name, ...], Field(description="a list of names")]
 Text = Annotated[
-    str, Field(pattern=r"\S", max_length=1000, description="a text of at most 1,000 characters, in quotes where it is a number")
+    str,
+    Field(
+        pattern=r"^[^\x00-\x08\x0e-\x1f]*[^\s\x00-\x1f][^\x00-\x08\x0e-\x1f]*$",  # something that can be seen, and no control characters
+        max_length=1000,
+        description="a text of at most 1,000 characters, in quotes where it is a number",
+    ),
 ]
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Count = Annotated[int, Field(ge=0, le=MOST)]

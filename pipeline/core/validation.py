@@ -40,6 +40,8 @@ def describe_fault(fault: dict, requirement: Requirement, kind: str) -> str:
     """Put one of pydantic's faults into words: the key, what it must be, an example and what it is."""
     if fault["type"] == "value_error":
         return fault["msg"].removeprefix(PYDANTIC_PREFIX)
+    if fault["type"] == "json_invalid":
+        return "a text holds half of a character (\\ud800 to \\udfff): take it out"
     loc = fault["loc"]
     while loc and "anyOf" in requirement.at(loc[:-1]).schema:
         loc = loc[:-1]  # within a choice between kinds of values, pydantic names the kind that it tried

@@ -251,6 +251,8 @@ def test_a_number_is_read_as_people_take_it(tmp_path):
             "128",
             "128 timesteps of the 2 blocks of network 'spikformer' compute a token 256 times",
         ),
+        (("about",), '"a\\ud800"', "a text holds half of a character"),
+        (("about",), '"a\\0"', "about must be a text of at most 1,000 characters"),
         (("table1",), "[3]", "table1.0 must be keys with values, as in {evaluation: static}, but is 3"),
         (
             ("datasets", "shapes"),
