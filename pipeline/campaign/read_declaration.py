@@ -25,8 +25,15 @@ def load(scale: str, catalogue: Catalogue, folder: Path = EXPERIMENTS) -> Experi
         experiment = validate(content, catalogue)
         check(experiment, scale, catalogue)
     except UserError as error:
-        raise UserError(f"{path_in_messages(folder / f'{scale}.yaml')}: {error}") from error
+        raise UserError(f"{origin(folder / f'{scale}.yaml')}: {error}") from error
     return experiment
+
+
+def origin(path: Path) -> str:
+    """Name a declaration, and the one that it extends, of which a fault may be."""
+    content = read_yaml(path, path_in_messages(path))
+    base = content.get("extends") if isinstance(content, dict) else None
+    return f"{path_in_messages(path)} (or {base}.yaml, which it extends)" if base else path_in_messages(path)
 
 
 def validate(content: Any, catalogue: Catalogue) -> Experiment:

@@ -253,6 +253,12 @@ def test_a_declaration_that_extends_another_says_only_what_differs(tmp_path):
     assert experiment == load(tmp_path, whole)
 
 
+def test_a_fault_may_be_of_the_declaration_that_is_extended(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(changed(("threads",), 0) | {"scale": "base"}))
+    with pytest.raises(UserError, match=r"tiny.yaml \(or base.yaml, which it extends\): threads must be a whole number"):
+        load(tmp_path, {"scale": "tiny", "extends": "base"})
+
+
 def test_an_entry_that_is_taken_out_is_one_of_the_scale_that_is_extended(tmp_path):
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(GOOD | {"scale": "base"}))
     with pytest.raises(
