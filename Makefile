@@ -60,7 +60,7 @@ faults: .venv/ready
 
 # MLflow's pages, of the server that MLFLOW_TRACKING_URI names or, where there is none, of this machine
 ui: .venv/ready
-	@$(BIN)/python -m pipeline.tracking --scale $(SCALE) --address "$${MLFLOW_TRACKING_URI:-http://127.0.0.1:$(PORT)}"
+	@$(BIN)/python -m pipeline.tracking --scale $(SCALE) $$([ -n "$$MLFLOW_TRACKING_URI" ] || echo --address http://127.0.0.1:$(PORT))
 	@[ -n "$$MLFLOW_TRACKING_URI" ] || MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	  $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 

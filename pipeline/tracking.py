@@ -14,7 +14,7 @@ from pipeline.mirror.fill import fill_and_show
 def main() -> None:
     parser = argparse.ArgumentParser(prog="pipeline.tracking", description=__doc__)
     common_arguments(parser)
-    parser.add_argument("--address", default="http://127.0.0.1:5000", help="where MLflow's pages are shown")
+    parser.add_argument("--address", help="where MLflow's pages are shown (default: what MLFLOW_TRACKING_URI names)")
     options = parser.parse_args()
     print(fill_and_show(open_campaign(options.scale, options.data), options.address), flush=True)
 

@@ -8,17 +8,18 @@ from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.recorded import epochs_of
 from pipeline.core.errors import UserError
 from pipeline.mirror import mlflow_store
+from pipeline.mirror.rounding import round_metric, rounded
 
 
 def tracked(campaign: Campaign) -> pd.DataFrame:
-    """Read a campaign's runs and evaluations from MLflow: one row each, with the last value of each metric."""
+    """Read a campaign's runs and evaluations of this checkout from MLflow: one row each, with the last value of each metric."""
     client = mlflow_store.open_client()
     expected = {run.id: ("training", mlflow_store.started_at(recorded.record_of(campaign, run))) for run in campaign.runs}
     for evaluation in campaign.evaluations:
         expected[evaluation.id] = ("evaluation", mlflow_store.started_at(recorded.evaluation_entries(campaign, evaluation)))
     experiment, rows, token = mlflow_store.experiment_of(client, campaign.experiment.scale), [], None
     while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        page = client.search_runs([experiment], mlflow_store.own_runs(), max_results=1000, page_token=token)
         for run in page:
             our_id = run.data.tags.get(mlflow_store.RUN_TAG)
             kind, started = expected.get(our_id, (None, None))
@@ -31,21 +32,22 @@ def tracked(campaign: Campaign) -> pd.DataFrame:
 
 
 def check_against_records(campaign: Campaign, rows: pd.DataFrame) -> None:
-    """Check that the rows of `tracked` hold exactly the metrics of the records. Raises UserError for the first that differs."""
+    """Check that the rows of `tracked` hold the metrics of the records, rounded. Raises UserError for the first that differs."""
     metrics = rows.set_index("id")["metrics"]
     for evaluation in campaign.evaluations:
-        entries = recorded.evaluation_entries(campaign, evaluation)
+        entries, ours = recorded.evaluation_entries(campaign, evaluation), metrics.get(evaluation.id, {})
         # None for each metric of MLflow that the record lacks: it differs
-        compare(evaluation.id, dict.fromkeys(metrics[evaluation.id]) | recorded.flatten(entries[-1]["metrics"]), metrics)
+        compare(evaluation.id, dict.fromkeys(ours) | rounded(entries[-1]["metrics"]), ours)
     for run in campaign.runs:
-        compare(run.id, recorded.flatten(epochs_of(campaign, run)[-1]["metrics"]), metrics)
+        compare(run.id, rounded(epochs_of(campaign, run)[-1]["metrics"]), metrics.get(run.id, {}))
 
 
-def compare(our_id: str, recorded_metrics: dict[str, float], metrics: pd.Series) -> None:
-    """Raise UserError for the first recorded metric of `our_id` that differs from MLflow's (metrics by id)."""
+def compare(our_id: str, recorded_metrics: dict[str, float | None], metrics: dict[str, float]) -> None:
+    """Raise UserError for the first recorded metric of `our_id` that differs from MLflow's, which are rounded here."""
     for key, value in recorded_metrics.items():
-        if metrics[our_id].get(key) != value:
+        told = metrics.get(key)
+        if told is None or round_metric(key, told) != value:
             raise UserError(
-                f"MLflow says {key} = {metrics[our_id].get(key)} for {our_id}, its record says {value}: the record counts; "
+                f"MLflow says {key} = {told} for {our_id}, its record says {value}: the record counts; "
                 "delete that run in MLflow (or results/mlflow.db), and it is written again"
             )

@@ -8,9 +8,12 @@ import sys
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.recorded import evaluation_entries, record_of
-from pipeline.core.errors import UserError
-from pipeline.mirror.mlflow_store import campaign_run, experiment_of, open_client, unreachable
+from pipeline.core.redaction import redact
+from pipeline.mirror.checkout import checkout_id
+from pipeline.mirror.mlflow_store import campaign_run, experiment_of, open_client
 from pipeline.mirror.params_and_tags import evaluation_mirror, run_mirror
+from pipeline.mirror.store_address import is_server, tracking_address
+from pipeline.mirror.store_failures import store_failure
 from pipeline.mirror.views import add_views
 
 
@@ -42,15 +45,22 @@ def show_products(campaign: Campaign) -> None:
         client.set_terminated(run_id, "FINISHED")
         add_views(campaign)
     except Exception as error:  # a store can fail in any way
-        print(f"tracking: {unreachable(error)}", file=sys.stderr)
+        print(f"tracking: {store_failure(error)}", file=sys.stderr)
 
 
-def fill_and_show(campaign: Campaign, address: str) -> str:
-    """`fill` MLflow and add the views. Returns a line that says how much MLflow holds, and the address of its page."""
+def fill_and_show(campaign: Campaign, address: str | None) -> str:
+    """`fill` MLflow and add the views. Returns a line that says how much MLflow holds, and the address of its page.
+
+    `address`: where MLflow's pages are shown, without one the server's that MLFLOW_TRACKING_URI names.
+    """
     try:
         count, page = fill(campaign), add_views(campaign)
-    except UserError:
-        raise
-    except Exception as error:
-        raise unreachable(error) from error
-    return f"MLflow holds {count} records of scale {campaign.experiment.scale}: {address}/{page}"
+    except Exception as error:  # a store can fail in any way
+        raise store_failure(error) from error
+    line = f"MLflow holds {count} records of scale {campaign.experiment.scale} of this checkout, {checkout_id()}: "
+    if address is None and tracking_address() and not is_server():
+        return (
+            f'{line}MLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" .venv/bin/mlflow ui shows them, at its address with /{page}'
+        )
+    address = address or tracking_address() or "http://127.0.0.1:5000"
+    return f"{line}{redact(address, address).rstrip('/')}/{page}"

@@ -8,15 +8,27 @@ import os
 import sys
 import time
 
-from pipeline.campaign.recorded import flatten
-from pipeline.mirror.mlflow_store import PARENT_TAG, RUN_TAG, STORE, campaign_run, experiment_of, open_client, runs_of, started_at
+from pipeline.mirror.checkout import checkout_id
+from pipeline.mirror.mlflow_store import (
+    CHECKOUT_TAG,
+    PARENT_TAG,
+    RUN_TAG,
+    campaign_run,
+    experiment_of,
+    open_client,
+    runs_of,
+    started_at,
+)
+from pipeline.mirror.rounding import rounded
+from pipeline.mirror.store_address import STORE, tracking_address
+from pipeline.mirror.store_failures import live_failure
 
 RETRY_SECONDS = 300  # after a failure, until a live mirror tries again
 ENDS = {"end": "FINISHED", "failed": "FAILED"}  # MLflow's status after the last event of a record
 
 
 class Mirror:
-    """A run or evaluation of ours as a run in MLflow, found by its tag. `push` adds what MLflow lacks of it."""
+    """A run or evaluation of this checkout as a run in MLflow, found by its tags. `push` adds what MLflow lacks of it."""
 
     def __init__(self, scale: str, run_id: str, name: str, params: dict, tags: dict, dataset: dict):
         self.scale, self.run_id, self.name = scale, run_id, name
@@ -32,7 +44,7 @@ class Mirror:
         """
         if self.live_disabled or (time.monotonic() - self.failed_at < RETRY_SECONDS and entries[-1]["event"] not in ENDS):
             return
-        if os.environ.get("SLURM_JOB_ID") and not os.environ.get("MLFLOW_TRACKING_URI"):
+        if os.environ.get("SLURM_JOB_ID") and not tracking_address():
             self.live_disabled = True
             self.say(
                 f"{STORE} is not safe with many machines: set MLFLOW_TRACKING_URI to watch runs live; it is filled with the tables"
@@ -42,14 +54,14 @@ class Mirror:
             self.push(entries)
         except Exception as error:  # a server can fail in any way, and none may stop a run
             self.client, self.failed_at = None, time.monotonic()  # connect again: the server may come back with less than it had
-            self.say(f"MLflow is away ({type(error).__name__}: {str(error)[:200]}); the record goes on")
+            self.say(live_failure(error))
 
     def say(self, line: str) -> None:
         """Print a line about tracking to stderr."""
         print(f"tracking: {line}", file=sys.stderr, flush=True)
 
     def push(self, entries: list[dict]) -> None:
-        """Log the metrics of entries that MLflow lacks, with the times of the record, then warnings and status."""
+        """Log the metrics of entries that MLflow lacks, rounded, with the times of the record, then warnings and status."""
         from mlflow.entities import Metric
 
         if self.client is None:
@@ -57,7 +69,7 @@ class Mirror:
         metrics = []
         for entry in entries:
             step, stamp = entry.get("epoch", 0), int(entry["time"] * 1000)
-            new_metrics = {k: v for k, v in flatten(entry.get("metrics", {})).items() if (k, step) not in self.logged}
+            new_metrics = {k: v for k, v in rounded(entry.get("metrics", {})).items() if (k, step) not in self.logged}
             metrics += [Metric(key, value, stamp, step) for key, value in new_metrics.items()]
         for start in range(0, len(metrics), 500):
             batch = metrics[start : start + 500]
@@ -95,15 +107,19 @@ class Mirror:
     def find(self, client, experiment: str, started: int):
         """Find our run, or create it. Of duplicates, as a request without an answer can leave, all but one are deleted."""
         if not (attempts := self.find_all(client, experiment, started)):
-            parent_tag = {PARENT_TAG: campaign_run(client, experiment, self.scale)}
-            client.create_run(experiment, started, {RUN_TAG: self.run_id, **self.tags, **parent_tag}, self.name)
+            own_tags = {
+                RUN_TAG: self.run_id,
+                CHECKOUT_TAG: checkout_id(),
+                PARENT_TAG: campaign_run(client, experiment, self.scale),
+            }
+            client.create_run(experiment, started, self.tags | own_tags, self.name)
             attempts = self.find_all(client, experiment, started)
         for duplicate in attempts[1:]:
             client.delete_run(duplicate.info.run_id)
         return attempts[0]
 
     def find_all(self, client, experiment: str, started: int) -> list:
-        """List MLflow's runs of our id and record (by its start, in ms), in an order that is the same for all processes."""
+        """List MLflow's runs of this checkout, our id and record (by its start, in ms), in an order that all processes share."""
         runs = runs_of(client, experiment, self.run_id)
         return [run for run in runs if run.info.start_time == started]
 

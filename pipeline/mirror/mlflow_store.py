@@ -3,18 +3,21 @@
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.atomic_files import partial_path
-from pipeline.core.errors import UserError
 from pipeline.core.paths import RESULTS
+from pipeline.mirror.checkout import checkout_id
+from pipeline.mirror.store_address import STORE, tracking_address
+from pipeline.mirror.store_failures import restore_failure
 
-STORE = RESULTS / "mlflow.db"
 ARTIFACTS = RESULTS / "mlartifacts"
 RUN_TAG = "at_snn.id"  # holds our id, as MLflow's own can't be chosen
+CHECKOUT_TAG = "checkout"  # holds the checkout whose record a run mirrors; runs without it are of the versions before, and stay
 PARENT_TAG = "mlflow.parentRunId"  # nests a run under another one in MLflow's pages
 
 
@@ -32,17 +35,33 @@ def open_client():
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it would be printed with its password
     from mlflow import MlflowClient
 
-    address = os.environ.get("MLFLOW_TRACKING_URI")
-    if address:
-        return MlflowClient(address)
-    with store_lock():
-        if not STORE.exists():
-            create_store()
-    return MlflowClient(f"sqlite:///{STORE.resolve()}")
+    address = tracking_address()
+    if not address:
+        with store_lock():
+            if not STORE.exists():
+                create_store()
+        address = f"sqlite:///{STORE.resolve()}"
+    must_open(address)
+    return MlflowClient(address)
+
+
+def must_open(address: str) -> None:
+    """Raise the error of a database that can't be opened at once; MLflow would try again for minutes."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    kind, _, place = address.partition(":///")
+    if kind == "sqlite":
+        Path(place.partition("?")[0]).parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
+    elif not address.startswith(("postgresql", "mysql", "mssql")):
+        return
+    arguments = {"connect_timeout": 10} if address.startswith("postgresql") else {}
+    with create_engine(address, poolclass=NullPool, connect_args=arguments).connect() as connection:
+        connection.exec_driver_sql("select 1")
 
 
 def create_store() -> None:
@@ -67,35 +86,51 @@ def started_at(entries: list[dict]) -> int:
 
 
 def experiment_of(client, scale: str) -> str:
-    """Find MLflow's experiment for a scale, or create it. Returns its id."""
+    """Find MLflow's experiment for a scale, restore it where it was deleted, or create it. Returns its id."""
     name = f"at-snn/{scale}"
-    experiment = client.get_experiment_by_name(name)
-    if experiment:
-        return experiment.experiment_id
-    is_local = not os.environ.get("MLFLOW_TRACKING_URI")
+    if experiment := client.get_experiment_by_name(name):
+        return active(client, experiment)
     try:
-        return client.create_experiment(name, (ARTIFACTS.resolve() / scale).as_uri() if is_local else None)
+        return client.create_experiment(name, None if tracking_address() else (ARTIFACTS.resolve() / scale).as_uri())
     except Exception:  # another process was faster
         experiment = client.get_experiment_by_name(name)
         if not experiment:
             raise
-        return experiment.experiment_id
+        return active(client, experiment)
+
+
+def active(client, experiment) -> str:
+    """Restore an experiment that was deleted, with its runs, and say so. Returns its id; raises UserError where it can't be."""
+    if experiment.lifecycle_stage == "deleted":
+        try:
+            client.restore_experiment(experiment.experiment_id)
+        except Exception as error:
+            if client.get_experiment(experiment.experiment_id).lifecycle_stage == "deleted":  # no other process was faster
+                raise restore_failure(experiment, error) from error
+        print(f"tracking: experiment {experiment.name} had been deleted in MLflow, and is restored", file=sys.stderr, flush=True)
+    return experiment.experiment_id
 
 
 def runs_of(client, experiment: str, our_id: str) -> list:
-    """List MLflow's runs with an id of ours, the oldest first, those of the same time by MLflow's id."""
-    return client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{our_id}'", order_by=["attributes.start_time ASC"])
+    """List MLflow's runs with an id of ours, of this checkout, the oldest first, those of the same time by MLflow's id."""
+    condition = f"tags.`{RUN_TAG}` = '{our_id}' and {own_runs()}"
+    return client.search_runs([experiment], condition, order_by=["attributes.start_time ASC"])
+
+
+def own_runs() -> str:
+    """Give MLflow's search condition for the runs of this checkout."""
+    return f"tags.`{CHECKOUT_TAG}` = '{checkout_id()}'"
 
 
 def campaign_run(client, experiment: str, scale: str) -> str:
-    """Find the run under which all runs of a scale are nested: the oldest one with its tag, else a new one. Returns MLflow's id.
+    """Find the run under which this checkout's runs of a scale are nested, the oldest one, or create it. Returns MLflow's id.
 
     Machines that begin at once may each create one: runs nested under the later ones are moved, and those are deleted.
     """
     with store_lock():
         if not (runs := runs_of(client, experiment, scale)):
-            tags = {RUN_TAG: scale, "kind": "campaign", "scale": scale}
-            client.create_run(experiment, tags=tags, run_name=f"campaign {scale}")
+            tags = {RUN_TAG: scale, CHECKOUT_TAG: checkout_id(), "kind": "campaign", "scale": scale}
+            client.create_run(experiment, tags=tags, run_name=f"campaign {scale} of {checkout_id()}")
             runs = runs_of(client, experiment, scale)
     first, *duplicates = (run.info.run_id for run in runs)
     for duplicate in duplicates:
@@ -104,15 +139,3 @@ def campaign_run(client, experiment: str, scale: str) -> str:
                 client.set_tag(child.info.run_id, PARENT_TAG, first)
         client.delete_run(duplicate)
     return first
-
-
-def unreachable(error: Exception) -> UserError:
-    """Make the UserError of a store that failed, with its remedy; nothing is lost, as it is filled from the records."""
-    reason = str(error).splitlines()[0][:120] if str(error) else ""
-    address = os.environ.get("MLFLOW_TRACKING_URI")
-    remedy = f"delete {STORE} if it is damaged, it is filled again from the records"
-    if address:
-        remedy = "start the server, or unset MLFLOW_TRACKING_URI"
-    elif "locked" in reason:
-        remedy = "wait for the other program that uses it, or stop that"
-    return UserError(f"MLflow's store {address or STORE} can't be used ({type(error).__name__}: {reason}): {remedy}")

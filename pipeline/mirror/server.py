@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.redaction import redact
 from pipeline.mirror.postgres import cluster
 
 EVERY_NETWORK = ("0.0.0.0", "::")  # hosts that mean every network of this machine
@@ -118,7 +119,7 @@ def must_answer(database: str) -> None:
             raise ValueError("it is no postgresql://...")
         create_engine(database, connect_args={"connect_timeout": 10}).connect().close()
     except Exception as error:  # SQLAlchemy and libpq raise errors of their own
-        reason = str(error).strip().splitlines()[0]
+        reason = redact(str(error).partition("\n(Background on")[0].strip(), database)
         raise UserError(f"DATABASE can't be used ({reason}): mend it, or leave it away for a private PostgreSQL") from error
 
 

@@ -4,7 +4,7 @@
 import json
 
 from pipeline.campaign.campaign import Campaign
-from pipeline.mirror.mlflow_store import experiment_of, open_client
+from pipeline.mirror.mlflow_store import CHECKOUT_TAG, experiment_of, open_client
 
 VIEWS_SINCE = 1_790_000_000_000  # the date of a view, which MLflow asks for, in milliseconds since 1970; always the same
 # Columns of the views that MLflow's pages offer, by the kind of run that they show
@@ -12,11 +12,12 @@ VIEWS = {
     "evaluation": {
         "metrics": ("accuracy", "average_tokens"),
         "params": ("dataset", "method", "option.gamma", "seed", "timesteps", "architecture"),
-        "tags": ("table1",),
+        "tags": (CHECKOUT_TAG, "table1"),
     },
     "training": {
         "metrics": ("test_accuracy", "heldout_accuracy", "average_tokens", "train_loss", "images_per_second"),
         "params": ("dataset", "method", "option.gamma", "seed", "recipe.epochs", "architecture", "device"),
+        "tags": (CHECKOUT_TAG,),
     },
 }
 
@@ -24,6 +25,7 @@ VIEWS = {
 def add_views(campaign: Campaign) -> str:
     """Add named views of evaluations and of trainings, newest first. Returns the path of the first below MLflow's address.
 
+    They show all checkouts beside each other, but no runs of versions that did not name their checkout: those may be here twice.
     The format is the one in which MLflow's own pages keep a shared view: an experiment tag, read by MLflow 3.17.
     """
     client = open_client()
@@ -32,7 +34,11 @@ def add_views(campaign: Campaign) -> str:
         columns = [f"{field_kind}.`{name}`" for field_kind, names in fields.items() for name in names]
         state = {"selectedColumns": columns, "columnOrder": ["attributes.`Run Name`", *columns]}
         widths = dict.fromkeys(columns, 140) | {"attributes.`Run Name`": 400, "tags.`table1`": 500}
-        state |= {"columnWidths": widths, "searchFilter": f"tags.kind = '{kind}'", "orderByAsc": False}
+        state |= {
+            "columnWidths": widths,
+            "searchFilter": f"tags.kind = '{kind}' and tags.{CHECKOUT_TAG} != ''",
+            "orderByAsc": False,
+        }
         # MLflow nests runs under their campaign where they are sorted by time, and unfolds them if they are evaluations
         state["orderByKey"] = "attributes.start_time" if kind == "evaluation" else columns[0]
         view = {"name": f"{kind}s", "createdAt": VIEWS_SINCE, "updatedAt": VIEWS_SINCE, "state": json.dumps(state)}

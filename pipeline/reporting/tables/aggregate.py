@@ -16,8 +16,9 @@ from pipeline.campaign.freshness import mark_made
 from pipeline.campaign.recorded import epochs_of, weights_differ
 from pipeline.core import atomic_files
 from pipeline.core.errors import UserError
-from pipeline.mirror import fill, mlflow_store
+from pipeline.mirror import fill
 from pipeline.mirror.compare import check_against_records, tracked
+from pipeline.mirror.store_failures import store_failure
 from pipeline.reporting.tables import table1_formats
 from pipeline.reporting.tables.energy_table import energy
 from pipeline.reporting.tables.readings import readings
@@ -35,13 +36,12 @@ def aggregate(campaign: Campaign) -> pd.DataFrame:
     try:
         fill.fill(campaign)
         mlflow_runs = tracked(campaign)
-    except UserError:
-        raise
     except Exception as error:  # a store can fail in any way
-        raise mlflow_store.unreachable(error) from error
+        raise store_failure(error) from error
     check_against_records(campaign, mlflow_runs)
-    warnings = {e.id: recorded.evaluation_entries(campaign, e)[-1]["warnings"] for e in campaign.evaluations}
-    rows = readings(campaign, mlflow_runs.set_index("id")["metrics"], warnings)
+    entries = {e.id: recorded.evaluation_entries(campaign, e)[-1] for e in campaign.evaluations}
+    metrics = {name: recorded.flatten(entry["metrics"]) for name, entry in entries.items()}  # MLflow's, with all their digits
+    rows = readings(campaign, metrics, {name: entry["warnings"] for name, entry in entries.items()})
     table = table1(campaign, rows)
     texts = table_texts(campaign, rows, table) | {
         "savings.csv": csv(savings(campaign, rows)),

@@ -1,4 +1,4 @@
-"""Make readings.csv from MLflow's metrics: a row per evaluation and timestep, and per evaluation and exit.
+"""Make readings.csv from the metrics of evaluations: a row per evaluation and timestep, and per evaluation and exit.
 
 Tables and figures are made from these rows; a row names its run and its evaluation by their ids.
 """
@@ -30,7 +30,7 @@ def readings(
 ) -> pd.DataFrame:
     """Make all rows of readings.csv, of every evaluation that is no probe.
 
-    By an evaluation's id: `metrics` has MLflow's, `warnings` those about the network (pipeline.evaluation.silent_layers).
+    By an evaluation's id: `metrics` has its numbers by name, `warnings` those about the network (pipeline.evaluation.silent_layers).
     Energy in uJ per image, over the timesteps executed, by convention (pipeline.evaluation.energy).
     """
     import pandas as pd

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.mirror import mlflow_store
+from pipeline.mirror import checkout, mlflow_store
 
 
 @pytest.fixture
@@ -9,3 +9,4 @@ def store(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(mlflow_store, "STORE", tmp_path / "mlflow.db")
     monkeypatch.setattr(mlflow_store, "ARTIFACTS", tmp_path / "artifacts")
+    monkeypatch.setattr(checkout, "FILE", tmp_path / ".checkout")

@@ -5,7 +5,7 @@ import time
 
 from one_run import DATASET, entries, history, mirror, trainings
 
-from pipeline.mirror import mlflow_run, mlflow_store
+from pipeline.mirror import checkout, mlflow_run, mlflow_store
 from pipeline.mirror.mlflow_run import Mirror
 
 
@@ -42,7 +42,8 @@ def test_a_failure_and_what_is_doubtful_are_tags_until_they_are_mended(store):
 def test_a_run_whose_process_was_killed_before_it_had_parameters_gets_them(store, monkeypatch):
     client = mlflow_store.open_client()
     experiment = mlflow_store.experiment_of(client, "tiny")
-    client.create_run(experiment, 1000_000, {mlflow_store.RUN_TAG: "run-1", "kind": "training"}, "a run")
+    tags = {mlflow_store.RUN_TAG: "run-1", mlflow_store.CHECKOUT_TAG: checkout.checkout_id(), "kind": "training"}
+    client.create_run(experiment, 1000_000, tags, "a run")
     mirror().push(entries(1))
     (run,) = trainings(client)
     assert run.data.params == {"gamma": "5"}
@@ -71,7 +72,7 @@ def test_runs_stand_under_one_campaign_and_name_their_data(store):
     other.push(entries(1))
     client = mlflow_store.open_client()
     parent = client.search_runs([mlflow_store.experiment_of(client, "tiny")], "tags.kind = 'campaign'")
-    assert [run.info.run_name for run in parent] == ["campaign tiny"]
+    assert [run.info.run_name for run in parent] == [f"campaign tiny of {checkout.checkout_id()}"]
     assert {run.data.tags["mlflow.parentRunId"] for run in trainings(client)} == {parent[0].info.run_id}
     assert [run.inputs.dataset_inputs[0].dataset.digest for run in trainings(client)] == ["01234567"] * 2
 
@@ -85,7 +86,7 @@ def test_tags_that_changed_are_brought_up_to_date(store):
     assert [run.data.tags["table1"] for run in trainings(client)] == ["a row"]
 
 
-def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(monkeypatch, capfd):
+def test_a_lost_server_stops_nothing_and_is_not_asked_again_at_once(store, monkeypatch, capfd):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
