@@ -5,20 +5,16 @@ import re
 from urllib.parse import quote, unquote
 
 HIDDEN = "***"
-ADDRESSES = (
-    "MLFLOW_TRACKING_URI",
-    "MLFLOW_BACKEND_STORE_URI",
-    "MLFLOW_REGISTRY_URI",
-    "DATABASE",
-)  # variables; each may hold a password
+# Variables that may hold an address with a password, and those that are secret as a whole
+ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_REGISTRY_URI", "DATABASE")
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "DATABRICKS_TOKEN", "AWS_SECRET_ACCESS_KEY")
 SHORTEST = 4  # characters; a shorter secret would be found in words, and is only hidden where it stands in an address
 USER = re.compile(r"(?<=://)[^\s'\"<>]*@")  # of an address, with its password, which may itself hold an @ or a /
 # Fields of an address that say where something is; the value of any other one is hidden
 PLAIN_FIELDS = r"host|hostaddr|port|dbname|sslmode|mode|experiment_name|experiment_id|run_id|workflowType|viewStateShareKey"
-FIELD = re.compile(rf"([?&;](?!(?:{PLAIN_FIELDS})=)[\w.%-]+=)[^&#;\s'\"<>]+")
-NAMED = re.compile(r"(?i)\b((?:[\w-]*(?:password|passwd|pwd|token|secret|api[_-]?key))\s*=\s*)('[^']*'|[^\s&;,)]+)")
-HEADER = re.compile(r"(?i)\b(basic|bearer)\s+[\w.~+/=-]{4,}")
+FIELD = re.compile(rf"([?&;](?!(?:{PLAIN_FIELDS})=)[\w.%-]+=)[^&\s'\"<>]+")
+NAMED = re.compile(r"(?i)\b((?:[\w-]*(?:password|passwd|pwd|token|secret|api[_-]?key))\s*=\s*)('[^']*'|[^\s&]+)")
+HEADER = re.compile(r"\b(Basic|Bearer)\s+[\w.~+/=-]{4,}")
 
 
 def redact(text: object, *addresses: str | None) -> str:

@@ -54,9 +54,9 @@ def must_open(address: str) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    kind, _, place = address.partition(":///")
+    kind, _, path = address.partition(":///")
     if kind == "sqlite":
-        Path(place.partition("?")[0]).parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
+        Path(path).parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
     elif not address.startswith(("postgresql", "mysql", "mssql")):
         return
     arguments = {"connect_timeout": 10} if address.startswith("postgresql") else {}

@@ -76,6 +76,7 @@ CAUSES = (
     (r"found version (\w+), but expected (\w+)", "another version of MLflow made it: {0}", "{upgrade}"),
     (r"database or disk is full|No space left on device", "its disk is full", "make room there"),
     (r"readonly database|Read-only file system", "it is read-only", "check the permissions of the file and of its folder"),
+    (r"disk I/O error", "its disk fails or has no room: {0}", "check the disk, and make room there"),
     (r"unable to open database file", "the file can't be opened or made", "check its path and permissions"),
     (r"database (?:table )?is locked", "it is locked", "wait for the other program that uses it, or stop that"),
     (r"file is not a database|disk image is malformed|no such (?:table|column)[^\n\[]*", "it is damaged: {0}", "{delete}"),

@@ -6,7 +6,7 @@ import threading
 
 
 @contextlib.contextmanager
-def answering(status, body="", kind="text/html", headers=(), silent=False):
+def answering(status, body="", kind="text/html", silent=False, tls=None):
     """The host and port of a server that answers all requests alike; a silent one never does."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
@@ -15,7 +15,7 @@ def answering(status, body="", kind="text/html", headers=(), silent=False):
             if silent:
                 return ended.wait(60)
             self.send_response(status)
-            for name, value in (("Content-Type", kind), ("Content-Length", str(len(body.encode()))), *headers):
+            for name, value in (("Content-Type", kind), ("Content-Length", str(len(body.encode())))):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body.encode())
@@ -25,8 +25,14 @@ def answering(status, body="", kind="text/html", headers=(), silent=False):
         def log_message(self, *_):
             pass
 
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_):
+            pass  # who asks goes away
+
     ended = threading.Event()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = Server(("127.0.0.1", 0), Answer)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
