@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pipeline.core.record import Record
-from pipeline.mirror import mlflow_run
+from pipeline.mirror import checkout, mlflow_run
 
 DATASET = {"name": "shapes", "digest": "01234567", "source_type": "local", "source": "drawn from a seed"}
 PARAMS = {"gamma": 5, "recipe.epochs": 20, "network.width": 48}
@@ -61,6 +61,7 @@ if __name__ == "__main__":
     import mlflow  # noqa: F401  once, before the processes part
 
     folder, jobs, epochs, outage = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "outage" in sys.argv
+    checkout.FILE = folder.parent / ".checkout"  # that all machines see, as that of a checkout
     if outage:
         mlflow_run.RETRY_SECONDS = 1
     parting = multiprocessing.get_context("fork")

@@ -19,11 +19,11 @@ import psycopg2
 import pytest
 from server import Server, children, commands, free_port, runs, wait_for
 
-from pipeline.campaign import recorded
 from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
-from pipeline.mirror import mlflow_run, mlflow_store, postgres
+from pipeline.mirror import checkout, mlflow_run, mlflow_store, postgres
 from pipeline.mirror import server as tracking_server
+from pipeline.mirror.rounding import rounded
 
 JOBS, EPOCHS = 16, 20
 
@@ -64,8 +64,9 @@ def server(folder):
 
 
 @pytest.fixture
-def client(server, monkeypatch):
+def client(server, folder, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setattr(checkout, "FILE", folder / ".checkout")
     return mlflow_store.open_client()
 
 
@@ -105,7 +106,7 @@ def assert_that_all_is_there_once(server, client, folder):
         in_record = [
             (key, entry["epoch"], value, int(entry["time"] * 1000))
             for entry in entries
-            for key, value in recorded.flatten(entry.get("metrics", {})).items()
+            for key, value in rounded(entry.get("metrics", {})).items()
         ]
         assert len(in_record) == 27 * EPOCHS and sorted(stored[run.info.run_id]) == sorted(in_record), name
         assert run.data.metrics == {key: value for key, epoch, value, _ in in_record if epoch == EPOCHS}
@@ -148,11 +149,12 @@ def test_a_server_that_is_away_in_mid_training_and_comes_back_lacks_nothing_and_
 
 def test_campaigns_that_were_created_twice_become_one(server, client):
     experiment = mlflow_store.experiment_of(client, "twice")
-    tags = {mlflow_store.RUN_TAG: "twice", "kind": "campaign"}
+    ours = {mlflow_store.CHECKOUT_TAG: checkout.checkout_id()}
+    tags = {mlflow_store.RUN_TAG: "twice", "kind": "campaign"} | ours
     late, early = (client.create_run(experiment, start, tags, "campaign twice").info.run_id for start in (2000, 1000))
     run = mlflow_run.Mirror("twice", "run-1", "a run", {}, {"kind": "training"}, many_trainings.DATASET)
     child = client.create_run(
-        experiment, 5000, {mlflow_store.RUN_TAG: "run-2", mlflow_store.PARENT_TAG: late}, "another"
+        experiment, 5000, {mlflow_store.RUN_TAG: "run-2", mlflow_store.PARENT_TAG: late} | ours, "another"
     ).info.run_id
     run.push([{"event": "start", "time": 1.0}])
     assert [r.info.run_id for r in mlflow_store.runs_of(client, experiment, "twice")] == [early]
@@ -161,8 +163,9 @@ def test_campaigns_that_were_created_twice_become_one(server, client):
 
 def test_a_run_that_was_created_twice_becomes_one(server, client):
     experiment = mlflow_store.experiment_of(client, "doubled")
+    tags = {mlflow_store.RUN_TAG: "run-1", mlflow_store.CHECKOUT_TAG: checkout.checkout_id()}
     for _ in range(2):  # a request whose answer was lost is sent again
-        client.create_run(experiment, 1000, {mlflow_store.RUN_TAG: "run-1"}, "a run")
+        client.create_run(experiment, 1000, tags, "a run")
     params = {"gamma": 5}
     mlflow_run.Mirror("doubled", "run-1", "a run", params, {}, many_trainings.DATASET).push([{"event": "end", "time": 1.0}])
     (run,) = mlflow_store.runs_of(client, experiment, "run-1")
@@ -205,15 +208,30 @@ def test_a_database_that_someone_else_runs_is_used(folder):
         where, password = environment["PGHOST"], environment["PGPASSWORD"]
         address = f"postgresql://mlflow:{password}@/mlflow?host={where}"
         running = Server(folder / "other", DATABASE=address).start()
+        assert not any(password in line for line in commands(running.process.pid))
         running.stop(signal.SIGINT)
+        assert password not in running.log.read_text()
         with contextlib.closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
             cursor.execute("select name from experiments")
             assert cursor.fetchall() == [("Default",)]
         assert not (folder / "other" / "postgres").exists()
-        with pytest.raises(UserError, match="^DATABASE can't be used .*password.*leave it away"):
+        with pytest.raises(UserError, match="^DATABASE can't be used .*password authentication failed.*leave it away"):
             tracking_server.must_answer(address.replace(password, "wrong"))
-    with pytest.raises(UserError, match="^DATABASE can't be used "):
+        assert no_password_is_told(address.replace(password, "hush-hush"), "hush-hush")
+    assert no_password_is_told(address, password)
+
+
+@pytest.mark.parametrize(
+    "address", ("postgresql://anna:hush-hush@host:port/db", "mysql://anna:hush-hush@host/db", "anna:hush-hush@host")
+)
+def test_a_database_whose_address_is_none_is_refused_without_its_password(address):
+    assert no_password_is_told(address, "hush-hush")
+
+
+def no_password_is_told(address, password):
+    with pytest.raises(UserError, match="^DATABASE can't be used ") as refusal:
         tracking_server.must_answer(address)
+    return password not in str(refusal.value)
 
 
 def refused(*words):

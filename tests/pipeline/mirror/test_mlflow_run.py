@@ -140,3 +140,59 @@ def test_trainings_of_a_cluster_write_live_to_the_server_that_is_named(store, tm
     mirror().live(entries(2))
     assert [step for step, _, _ in history("loss")] == [1, 2] and "tracking" not in capfd.readouterr().err
     assert not mlflow_store.STORE.exists()
+
+
+def test_two_checkouts_with_the_same_record_have_runs_and_campaigns_of_their_own(store, tmp_path, monkeypatch):
+    """As two clones of a repository with published records; each finds its own again."""
+    pushed = {}
+    for name in ("one", "other", "one", "other"):
+        monkeypatch.setattr(checkout, "FILE", tmp_path / name / ".checkout")
+        ours = mirror()
+        ours.push(entries(3 if name in pushed else 2))
+        assert pushed.setdefault(name, ours.mlflow_run.info.run_id) == ours.mlflow_run.info.run_id
+    client = mlflow_store.open_client()
+    runs = {run.info.run_id: run.data.tags for run in trainings(client)}
+    assert set(runs) == set(pushed.values()) and len(runs) == 2
+    assert len({tags[mlflow_store.CHECKOUT_TAG] for tags in runs.values()}) == 2
+    campaigns = client.search_runs([mlflow_store.experiment_of(client, "tiny")], "tags.kind = 'campaign'")
+    assert {tags[mlflow_store.PARENT_TAG] for tags in runs.values()} == {run.info.run_id for run in campaigns}
+    assert len(campaigns) == 2
+    for run in runs:
+        assert [m.step for m in client.get_metric_history(run, "loss")] == [1, 2, 3]
+
+
+def test_a_training_that_goes_on_in_another_checkout_is_there_whole_and_the_first_one_stays(store, tmp_path, monkeypatch):
+    here = mirror()
+    here.push(entries(2))
+    monkeypatch.setattr(checkout, "FILE", tmp_path / "elsewhere" / ".checkout")
+    there = mirror()
+    there.push([*entries(4), {"event": "end", "time": 1009.0}])
+    client = mlflow_store.open_client()
+    told = [
+        (client.get_run(run).info.status, [m.step for m in client.get_metric_history(run, "loss")])
+        for run in (here.mlflow_run.info.run_id, there.mlflow_run.info.run_id)
+    ]
+    assert told == [("RUNNING", [1, 2]), ("FINISHED", [1, 2, 3, 4])]
+
+
+def test_runs_of_versions_that_named_no_checkout_stay_as_they_are(store):
+    client = mlflow_store.open_client()
+    experiment = mlflow_store.experiment_of(client, "tiny")
+    parent = client.create_run(experiment, 1, {mlflow_store.RUN_TAG: "tiny", "kind": "campaign"}, "campaign tiny").info.run_id
+    tags = {mlflow_store.RUN_TAG: "run-1", "kind": "training", mlflow_store.PARENT_TAG: parent}
+    before = client.create_run(experiment, 1000_000, tags, "a run").info.run_id
+    client.log_metric(before, "test_accuracy", 91.60000000000001, step=1)
+    kept = [client.get_run(run).to_dictionary() for run in (parent, before)]
+    ours = mirror()
+    ours.push(entries(1))
+    assert ours.mlflow_run.info.run_id != before and ours.mlflow_run.data.tags[mlflow_store.PARENT_TAG] != parent
+    assert [client.get_run(run).to_dictionary() for run in (parent, before)] == kept
+
+
+def test_numbers_are_those_of_tables_and_are_found_again(store):
+    told = {"test_accuracy": 91.60000000000001, "tokens_by_block": [0.15615078124999998], "train_loss": 1.3071989501133943}
+    record = [entries(1)[0], entries(1)[1] | {"metrics": told}]
+    mirror().push(record)
+    mirror().push(record)
+    (run,) = trainings(mlflow_store.open_client())
+    assert run.data.metrics == {"test_accuracy": 91.6, "tokens_by_block_1": 0.1562, "train_loss": 1.307}

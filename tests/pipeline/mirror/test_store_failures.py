@@ -160,12 +160,12 @@ def test_a_sqlite_store_that_is_damaged_or_of_another_version_is_named_with_what
     path.rename(other)
     line = asked(f"sqlite:///{other}")
     assert "another version of MLflow made it: found version abcdefabcdef" in line and "mlflow db upgrade" in line
-    other.rename(path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setattr(mlflow_store, "STORE", other)
     with pytest.raises(Exception) as failed:
         mlflow_store.open_client().search_experiments()
     assert "delete it, it is filled again from the records, or keep it with" in str(store_failure(failed.value))
-    path.write_bytes(b"x" * 5000)
+    other.write_bytes(b"x" * 5000)
     with pytest.raises(Exception) as failed:
         mlflow_store.open_client()
     assert "is damaged: file is not a database): delete results/mlflow.db" in str(store_failure(failed.value))
