@@ -105,13 +105,16 @@ class Mirror:
         self.retag()
 
     def find(self, client, experiment: str, started: int):
-        """Find our run, or create it. Of duplicates, as a request without an answer can leave, all but one are deleted."""
-        if not (attempts := self.find_all(client, experiment, started)):
-            own_tags = {
-                RUN_TAG: self.run_id,
-                CHECKOUT_TAG: checkout_id(),
-                PARENT_TAG: campaign_run(client, experiment, self.scale),
-            }
+        """Find our run, or create it. Of duplicates, as a request without an answer can leave, all but one are deleted.
+
+        A run of a version that named no checkout is replaced: its numbers are not rounded.
+        """
+        attempts = self.find_all(client, experiment, started)
+        for outdated in [run for run in attempts if CHECKOUT_TAG not in run.data.tags]:
+            client.delete_run(outdated.info.run_id)
+            attempts.remove(outdated)
+        if not attempts:
+            own_tags = {RUN_TAG: self.run_id} | self.place_tags(client, experiment)
             client.create_run(experiment, started, self.tags | own_tags, self.name)
             attempts = self.find_all(client, experiment, started)
         for duplicate in attempts[1:]:
@@ -137,7 +140,11 @@ class Mirror:
 
     def retag(self) -> None:
         """Update the tags: the rows of a table may have changed, or the parent been created twice."""
-        self.tag(self.tags | {PARENT_TAG: campaign_run(self.client, self.mlflow_run.info.experiment_id, self.scale)})
+        self.tag(self.tags | self.place_tags(self.client, self.mlflow_run.info.experiment_id))
+
+    def place_tags(self, client, experiment: str) -> dict[str, str]:
+        """Give the tags that say which checkout and which campaign a run belongs to."""
+        return {CHECKOUT_TAG: checkout_id(), PARENT_TAG: campaign_run(client, experiment, self.scale)}
 
     def tag(self, tags: dict[str, str]) -> None:
         """Set the tags that differ from those MLflow has."""

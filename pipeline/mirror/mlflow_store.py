@@ -17,7 +17,7 @@ from pipeline.mirror.store_failures import restore_failure
 
 ARTIFACTS = RESULTS / "mlartifacts"
 RUN_TAG = "at_snn.id"  # holds our id, as MLflow's own can't be chosen
-CHECKOUT_TAG = "checkout"  # holds the checkout whose record a run mirrors; runs without it are of the versions before, and stay
+CHECKOUT_TAG = "checkout"  # holds the checkout whose record a run mirrors; runs of the versions before have none
 PARENT_TAG = "mlflow.parentRunId"  # nests a run under another one in MLflow's pages
 
 
@@ -113,13 +113,13 @@ def active(client, experiment) -> str:
 
 def runs_of(client, experiment: str, our_id: str) -> list:
     """List MLflow's runs with an id of ours, of this checkout, the oldest first, those of the same time by MLflow's id."""
-    condition = f"tags.`{RUN_TAG}` = '{our_id}' and {own_runs()}"
+    condition = " and ".join(filter(None, (f"tags.`{RUN_TAG}` = '{our_id}'", own_runs())))
     return client.search_runs([experiment], condition, order_by=["attributes.start_time ASC"])
 
 
 def own_runs() -> str:
-    """Give MLflow's search condition for the runs of this checkout."""
-    return f"tags.`{CHECKOUT_TAG}` = '{checkout_id()}'"
+    """Give MLflow's search condition for the runs of this checkout; STORE has no others, and goes along with a copy."""
+    return f"tags.`{CHECKOUT_TAG}` = '{checkout_id()}'" if tracking_address() else ""
 
 
 def campaign_run(client, experiment: str, scale: str) -> str:
@@ -130,9 +130,12 @@ def campaign_run(client, experiment: str, scale: str) -> str:
     with store_lock():
         if not (runs := runs_of(client, experiment, scale)):
             tags = {RUN_TAG: scale, CHECKOUT_TAG: checkout_id(), "kind": "campaign", "scale": scale}
-            client.create_run(experiment, tags=tags, run_name=f"campaign {scale} of {checkout_id()}")
+            name = f"campaign {scale} of {checkout_id()}" if tracking_address() else f"campaign {scale}"
+            client.create_run(experiment, tags=tags, run_name=name)
             runs = runs_of(client, experiment, scale)
     first, *duplicates = (run.info.run_id for run in runs)
+    if runs[0].data.tags.get(CHECKOUT_TAG) != checkout_id():
+        client.set_tag(first, CHECKOUT_TAG, checkout_id())
     for duplicate in duplicates:
         while children := client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{duplicate}'"):
             for child in children:

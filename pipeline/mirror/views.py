@@ -25,7 +25,7 @@ VIEWS = {
 def add_views(campaign: Campaign) -> str:
     """Add named views of evaluations and of trainings, newest first. Returns the path of the first below MLflow's address.
 
-    They show all checkouts beside each other, but no runs of versions that did not name their checkout: those may be here twice.
+    They show all checkouts beside each other, but no runs of versions that named no checkout: they may be here twice.
     The format is the one in which MLflow's own pages keep a shared view: an experiment tag, read by MLflow 3.17.
     """
     client = open_client()

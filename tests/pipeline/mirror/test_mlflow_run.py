@@ -3,6 +3,7 @@
 import socket
 import time
 
+import pytest
 from one_run import DATASET, entries, history, mirror, trainings
 
 from pipeline.mirror import checkout, mlflow_run, mlflow_store
@@ -42,8 +43,7 @@ def test_a_failure_and_what_is_doubtful_are_tags_until_they_are_mended(store):
 def test_a_run_whose_process_was_killed_before_it_had_parameters_gets_them(store, monkeypatch):
     client = mlflow_store.open_client()
     experiment = mlflow_store.experiment_of(client, "tiny")
-    tags = {mlflow_store.RUN_TAG: "run-1", mlflow_store.CHECKOUT_TAG: checkout.checkout_id(), "kind": "training"}
-    client.create_run(experiment, 1000_000, tags, "a run")
+    client.create_run(experiment, 1000_000, {mlflow_store.RUN_TAG: "run-1", "checkout": "1", "kind": "training"}, "a run")
     mirror().push(entries(1))
     (run,) = trainings(client)
     assert run.data.params == {"gamma": "5"}
@@ -72,7 +72,7 @@ def test_runs_stand_under_one_campaign_and_name_their_data(store):
     other.push(entries(1))
     client = mlflow_store.open_client()
     parent = client.search_runs([mlflow_store.experiment_of(client, "tiny")], "tags.kind = 'campaign'")
-    assert [run.info.run_name for run in parent] == [f"campaign tiny of {checkout.checkout_id()}"]
+    assert [run.info.run_name for run in parent] == ["campaign tiny"]
     assert {run.data.tags["mlflow.parentRunId"] for run in trainings(client)} == {parent[0].info.run_id}
     assert [run.inputs.dataset_inputs[0].dataset.digest for run in trainings(client)] == ["01234567"] * 2
 
@@ -142,7 +142,14 @@ def test_trainings_of_a_cluster_write_live_to_the_server_that_is_named(store, tm
     assert not mlflow_store.STORE.exists()
 
 
-def test_two_checkouts_with_the_same_record_have_runs_and_campaigns_of_their_own(store, tmp_path, monkeypatch):
+@pytest.fixture
+def shared(store, tmp_path, monkeypatch):
+    """A store that several checkouts use."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'shared.db'}")
+    monkeypatch.chdir(tmp_path)  # a database has its artifacts where it is first used
+
+
+def test_two_checkouts_with_the_same_record_have_runs_and_campaigns_of_their_own(shared, tmp_path, monkeypatch):
     """As two clones of a repository with published records; each finds its own again."""
     pushed = {}
     for name in ("one", "other", "one", "other"):
@@ -161,7 +168,7 @@ def test_two_checkouts_with_the_same_record_have_runs_and_campaigns_of_their_own
         assert [m.step for m in client.get_metric_history(run, "loss")] == [1, 2, 3]
 
 
-def test_a_training_that_goes_on_in_another_checkout_is_there_whole_and_the_first_one_stays(store, tmp_path, monkeypatch):
+def test_a_training_that_goes_on_in_another_checkout_is_there_whole_and_the_first_one_stays(shared, tmp_path, monkeypatch):
     here = mirror()
     here.push(entries(2))
     monkeypatch.setattr(checkout, "FILE", tmp_path / "elsewhere" / ".checkout")
@@ -175,18 +182,49 @@ def test_a_training_that_goes_on_in_another_checkout_is_there_whole_and_the_firs
     assert told == [("RUNNING", [1, 2]), ("FINISHED", [1, 2, 3, 4])]
 
 
-def test_runs_of_versions_that_named_no_checkout_stay_as_they_are(store):
-    client = mlflow_store.open_client()
+def made_before(client):
+    """A campaign and a run of it, as a version wrote them that named no checkout."""
     experiment = mlflow_store.experiment_of(client, "tiny")
     parent = client.create_run(experiment, 1, {mlflow_store.RUN_TAG: "tiny", "kind": "campaign"}, "campaign tiny").info.run_id
     tags = {mlflow_store.RUN_TAG: "run-1", "kind": "training", mlflow_store.PARENT_TAG: parent}
     before = client.create_run(experiment, 1000_000, tags, "a run").info.run_id
     client.log_metric(before, "test_accuracy", 91.60000000000001, step=1)
-    kept = [client.get_run(run).to_dictionary() for run in (parent, before)]
+    return parent, before
+
+
+ACCURATE = [entries(1)[0], entries(1)[1] | {"metrics": {"test_accuracy": 91.60000000000001}}]
+
+
+def test_on_a_server_runs_of_versions_that_named_no_checkout_stay_as_they_are(shared):
+    """They may be another checkout's."""
+    client = mlflow_store.open_client()
+    runs = made_before(client)
+    kept = [client.get_run(run).to_dictionary() for run in runs]
     ours = mirror()
-    ours.push(entries(1))
-    assert ours.mlflow_run.info.run_id != before and ours.mlflow_run.data.tags[mlflow_store.PARENT_TAG] != parent
-    assert [client.get_run(run).to_dictionary() for run in (parent, before)] == kept
+    ours.push(ACCURATE)
+    assert ours.mlflow_run.info.run_id not in runs and ours.mlflow_run.data.tags[mlflow_store.PARENT_TAG] not in runs
+    assert [client.get_run(run).to_dictionary() for run in runs] == kept
+
+
+def test_in_the_own_store_they_are_replaced_by_those_with_rounded_numbers_below_the_same_campaign(store):
+    client = mlflow_store.open_client()
+    parent, before = made_before(client)
+    for _ in range(2):
+        mirror().push(ACCURATE)
+    (run,) = trainings(client)
+    assert run.info.run_id != before and run.data.metrics == {"test_accuracy": 91.6}
+    assert run.data.tags[mlflow_store.PARENT_TAG] == parent
+    assert client.get_run(parent).data.tags[mlflow_store.CHECKOUT_TAG] == checkout.checkout_id()
+
+
+def test_a_copy_of_a_checkout_goes_on_with_the_store_that_was_copied_with_it(store, tmp_path, monkeypatch):
+    first = mirror()
+    first.push(entries(1))
+    monkeypatch.setattr(checkout, "FILE", tmp_path / "copy" / ".checkout")
+    mirror().push(entries(2))
+    (run,) = trainings(mlflow_store.open_client())
+    assert run.info.run_id == first.mlflow_run.info.run_id
+    assert run.data.tags[mlflow_store.CHECKOUT_TAG] == checkout.checkout_id()
 
 
 def test_numbers_are_those_of_tables_and_are_found_again(store):
