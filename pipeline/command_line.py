@@ -10,6 +10,7 @@ from pipeline.campaign.read_declaration import load
 from pipeline.core.catalogue import Catalogue, Shelf
 from pipeline.core.errors import UserError, exit_with, nearest
 from pipeline.data import datasets
+from pipeline.data.data_folders import parse_folders
 from pipeline.reporting import figures
 
 CONFIG_KEYS = ("scale", "data")
@@ -21,9 +22,10 @@ CATALOGUE = Catalogue(
 )
 
 
-def open_campaign(scale: str, data: str | None = None) -> Campaign:
-    """Open the campaign of a scale; images come from folder `data`, else from $ATSNN_DATA, else from their official address."""
-    return Campaign(load(scale, CATALOGUE), CATALOGUE, data or os.environ.get("ATSNN_DATA") or None)
+def open_campaign(scale: str, data: object = None) -> Campaign:
+    """Open the campaign of a scale; images come from the folders `data`, else from $ATSNN_DATA, else their official address."""
+    folders = parse_folders(data, "data") or parse_folders(os.environ.get("ATSNN_DATA") or None, "ATSNN_DATA")
+    return Campaign(load(scale, CATALOGUE), CATALOGUE, folders)
 
 
 def from_config(config: dict) -> Campaign:
@@ -32,7 +34,8 @@ def from_config(config: dict) -> Campaign:
         for key in config:
             if key not in CONFIG_KEYS:
                 raise UserError(f"unknown --config key {key!r}: {nearest(key, CONFIG_KEYS)}")
-        campaign = open_campaign(str(config["scale"]), config.get("data"))
+        data = "" if config.get("data", "") is None else config.get("data")  # `data=` without a value is no folder, not none
+        campaign = open_campaign(str(config["scale"]), data)
         campaign.targets()
         return campaign
     except UserError as error:
@@ -42,4 +45,6 @@ def from_config(config: dict) -> Campaign:
 def common_arguments(parser) -> None:
     """Add the arguments that name a campaign to an argparse parser."""
     parser.add_argument("--scale", default="smoke", help="a declaration in workflow/experiments (default: smoke)")
-    parser.add_argument("--data", metavar="FOLDER", help="where the official data sets lie, instead of downloading them")
+    parser.add_argument(
+        "--data", metavar="FOLDER", action="append", help="where data sets lie, instead of downloading them; several as A:B"
+    )

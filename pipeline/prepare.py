@@ -17,7 +17,7 @@ def main() -> None:
     names = campaign.experiment.datasets
     for data in [campaign.find_data(options.set)] if options.set is not None else [campaign.data(name) for name in names]:
         dataset = campaign.catalogue.datasets[data.name]
-        print(f"{prepare_from_source(dataset, data, campaign.data_folder)}: {data.origin}", flush=True)
+        print(f"{prepare_from_source(dataset, data, campaign.data_folders)}: {data.origin}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pipeline.core.catalogue import Catalogue
 from pipeline.core.checksums import digest
 from pipeline.core.errors import UserError, nearest
 from pipeline.core.paths import RESULTS
+from pipeline.data.data_folders import find
 from pipeline.data.identity import Data
 
 STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
@@ -38,17 +39,17 @@ class Campaign:
         self,
         experiment: Experiment,
         catalogue: Catalogue,
-        data: str | Path | None = None,
+        data_folders: list[Path] | None = None,
         images: dict[str, Data] | None = None,
         missing: dict[str, str] | None = None,
     ):
-        """Bind a declaration to the folder `data` of its data sets.
+        """Bind a declaration to the folders that hold its data sets, in full; without any they are downloaded.
 
         `images`: data sets by name that are known already, so their source is not read.
         `missing`: reasons why a run's evaluations are left out, by the run's id.
         """
         self.experiment, self.catalogue = experiment, catalogue
-        self.data_folder = Path(data).expanduser().resolve() if data else None
+        self.data_folders = data_folders or []
         self.folder = RESULTS / experiment.scale
         self.missing = missing or {}
         self._data: dict[str, Data] = dict(images or {})
@@ -59,7 +60,7 @@ class Campaign:
     def data(self, name: str) -> Data:
         """Identify a declared data set, by a look at its source where it is not known yet."""
         if name not in self._data:
-            source = self.catalogue.datasets[name].source(self.data_folder)
+            _, source = find(self.catalogue.datasets[name], self.data_folders)
             counts = self.experiment.datasets[name]
             self._data[name] = Data(name, source.fingerprint, source.origin, source.official, counts.train, counts.test)
         return self._data[name]
@@ -140,7 +141,7 @@ class Campaign:
 
     def without(self, missing: dict[str, str]) -> "Campaign":
         """Copy this campaign without the evaluations of the runs in `missing`: reasons by the run's id."""
-        return Campaign(self.experiment, self.catalogue, self.data_folder, self._data, missing)
+        return Campaign(self.experiment, self.catalogue, self.data_folders, self._data, missing)
 
     @cached_property
     def measured_runs(self) -> list[Run]:
@@ -285,7 +286,7 @@ class Campaign:
     @property
     def stage(self) -> dict[str, str]:
         """Give each stage's command line by its name, for the interpreter that runs the workflow."""
-        data = ["--data", str(self.data_folder)] if self.data_folder else []
+        data = [part for folder in self.data_folders for part in ("--data", str(folder))]
         common = ["--scale", self.experiment.scale, *data]
         return {name: shlex.join([sys.executable, "-m", f"pipeline.{name}", *common]) for name in STAGES}
 

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path, PureWindowsPath
 
 from pipeline.core.errors import UserError
+from pipeline.data.file_kinds import because, start_of
 
 LARGEST = 2**29  # bytes of an unpacked .tar.gz of images, or of a file in it, at most: the largest set has 186 MB
 MEMBERS = 1000  # of a .tar.gz, at most: each takes time and memory, and the sets have fewer than ten
@@ -18,9 +19,16 @@ def content_of(path: Path, largest: int = LARGEST) -> bytes:
     A pipe could block forever.
     """
     if not path.is_file():
-        raise UserError(f"{path} can't be read: it is missing, or a folder, pipe or device; get the set again")
-    with path.open("rb") as file:
-        content = file.read(largest + 1)
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, and must be a file: move it away, and unpack the set's archive again")
+        if path.is_symlink():
+            raise UserError(f"{path} can't be read: it is a link to {path.readlink()}, where no file is; bring that file back")
+        raise UserError(f"{path} can't be read: it is {'no plain file' if path.exists() else 'missing'}; get the set again")
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error}): check its permissions, or name another data folder") from error
     if len(content) > largest:
         raise UserError(f"{path} has more than {largest} bytes: it is something else, get the set again")
     return content
@@ -28,7 +36,8 @@ def content_of(path: Path, largest: int = LARGEST) -> bytes:
 
 def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
     """Read files of a .tar.gz archive, by name, without writing to disk. Raises UserError where it is damaged or lacks one."""
-    contents = {}
+    contents: dict[str, bytes] = {}
+    held: list[str] = []
     try:
         with gzip.open(path) as compressed:
             content = io.BytesIO(compressed.read(LARGEST + 1))  # to its end, where the checksum is
@@ -38,19 +47,28 @@ def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
             for count, member in enumerate(archive):
                 if count == MEMBERS:
                     raise OSError(f"it holds more than {MEMBERS} files")
-                check_member(
-                    path, member.name, (member.isreg() and not member.issparse()) or member.isdir(), member.name in contents
-                )
-                if member.isfile() and member.name in names:
-                    contents[member.name] = archive.extractfile(member).read()
+                check_member(path, member.name, (member.isreg() and not member.issparse()) or member.isdir(), is_repeated=False)
+                if member.isfile():
+                    name = member.name.removeprefix("./")
+                    held.append(name)
+                    if name in names:
+                        check_member(path, name, is_plain=True, is_repeated=name in contents)
+                        contents[name] = archive.extractfile(member).read()
     except UserError:
         raise
     except Exception as error:  # a damaged archive can raise anything
-        raise UserError(f"{path} can't be read ({error}): it is damaged or truncated, get it again") from error
+        raise UserError(f"{path} can't be read ({gzip_fault(path, error)}): it is damaged or truncated, get it again") from error
     for name in names:
         if name not in contents:
-            raise UserError(f"{path} has no {name}: it is not the archive it is named after, or truncated")
+            some = ", ".join(held[:3]) or "nothing"
+            raise UserError(f"{path} has no {name} but {some}: it is not the archive it is named after, or truncated")
     return contents
+
+
+def gzip_fault(path: Path, error: Exception) -> str:
+    """Say why a .tar.gz archive can't be read: what it is instead, or the error."""
+    start = start_of(path)
+    return str(error) if start.startswith(b"\x1f\x8b") else because(start, error)
 
 
 def check_member(archive: Path, name: str, is_plain: bool, is_repeated: bool) -> None:

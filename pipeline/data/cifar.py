@@ -10,7 +10,9 @@ from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.data import untrusted_pickles
 from pipeline.data.archives import archive_members, content_of
+from pipeline.data.data_folders import OrReadInstead, check_is_folder, not_here
 from pipeline.data.download import download
+from pipeline.data.file_kinds import because
 from pipeline.data.fingerprints import remembered
 from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
 
@@ -59,30 +61,47 @@ class Cifar:
         return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
 
     def locate(self, folder: Path) -> Path:
-        """Find the folder unpacked from the archive, or else the archive. Raises UserError where there is neither."""
-        if not folder.is_dir():
-            raise UserError(
-                f"data folder {folder} does not exist: name one that holds {self.archive} or {self.folder}/, "
-                "or none to download it"
-            )
-        for place in (folder / self.folder, folder):
+        """Find the folder unpacked from the archive, or else the archive. Raises NotHere where there is neither."""
+        check_is_folder(folder)
+        if place := self.place_in(folder):
+            return place
+        wanted = (
+            f"it must hold {self.archive} or {self.folder}/, the python version: get {self.address}, "
+            "or leave data away and it is downloaded"
+        )
+        raise not_here(self.title, folder, self.place_in, wanted, self.partly(folder))
+
+    def place_in(self, folder: Path) -> Path | None:
+        """Find the set in a folder: as that folder, in the folders that unpacking makes, or as the archive; None elsewhere."""
+        for place in self.unpacked_folders(folder):
             if all((place / name).is_file() for name in self.batches):
                 return place
-        if (folder / self.archive).is_file():
-            return folder / self.archive
-        raise UserError(
-            f"no {self.title} in {folder}: it must hold {self.archive} or {self.folder}/ with the files {', '.join(self.batches)}"
-        )
+        return folder / self.archive if (folder / self.archive).is_file() else None
+
+    def unpacked_folders(self, folder: Path) -> list[Path]:
+        """List where a folder may hold the batch files: some programs unpack into one more folder named like the archive."""
+        stem = self.archive.removesuffix(".tar.gz")
+        return [folder / self.folder, folder, folder / self.folder / self.folder, folder / stem / self.folder]
+
+    def partly(self, folder: Path) -> str:
+        """Say which batch files an unpacked folder lacks that holds others of them; nothing where there is none."""
+        for place in self.unpacked_folders(folder):
+            lacking = [name for name in self.batches if not (place / name).is_file()]
+            if place.name == self.folder and place.is_dir() and len(lacking) < len(self.batches):
+                return f"{place} lacks {', '.join(lacking)}, so it was unpacked in part: unpack the archive again"
+        return ""
 
     def read(self, folder: Path | None, train: int | None, test: int | None) -> Raw:
         """Read all images, downloaded where folder is None; `train` and `test` are ignored, since `prepare` applies them."""
         place = self.locate(folder) if folder else download(self.address, self.archive_sha256)
-        if place.is_file():
-            members = archive_members(place, [f"{self.folder}/{name}" for name in self.batches])
-            contents = {name: members[f"{self.folder}/{name}"] for name in self.batches}
-        else:
-            contents = {name: content_of(place / name) for name in self.batches}
-        return Raw(*self.decode(contents, "train", place), *self.decode(contents, "test", place))
+        archive = place.parent / self.archive
+        with OrReadInstead(place, [archive] if place.is_dir() and archive.is_file() else []):
+            if place.is_file():
+                members = archive_members(place, [f"{self.folder}/{name}" for name in self.batches])
+                contents = {name: members[f"{self.folder}/{name}"] for name in self.batches}
+            else:
+                contents = {name: content_of(place / name) for name in self.batches}
+            return Raw(*self.decode(contents, "train", place), *self.decode(contents, "test", place))
 
     def decode(self, contents: dict[str, bytes], split: str, place: Path) -> tuple[np.ndarray, np.ndarray]:
         """Decode a split's images uint8 [N, 32, 32, 3] and labels int64 [N] from its batch files, and check all counts."""
@@ -122,7 +141,8 @@ def unpickle(content: bytes, where: str) -> dict:
     try:
         value = untrusted_pickles.load(content)
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(f"{where} is not a CIFAR batch file ({error}): it is damaged or something else, get it again") from error
+        reason = because(content, error)
+        raise UserError(f"{where} is not a CIFAR batch file ({reason}): it is damaged or something else, get it again") from error
     if not isinstance(value, dict):
         raise UserError(f"{where} is not a CIFAR batch file: it holds no dictionary, get it again")
     return value

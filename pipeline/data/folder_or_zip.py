@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.data.archives import check_member, content_of
+from pipeline.data.file_kinds import because, is_left_behind, start_of
 from pipeline.data.fingerprints import files_below
 
 LARGEST = 2**20  # bytes of a file, at most; a damaged or hostile archive may claim any number
@@ -38,19 +39,31 @@ class Tree:
 
 @contextmanager
 def open_tree(place: Path, folder: str) -> Iterator[Tree]:
-    """Open the folder `place`, or the folder named `folder` in the zip archive `place`. Raises UserError for a bad archive."""
+    """Open the folder `place`, or the folder named `folder` in the zip archive `place`, without files that systems leave behind.
+
+    Raises UserError for a bad archive.
+    """
     if place.is_dir():
         names = sorted(name[len(str(place)) + 1 :] for name, _ in files_below(place))
-        yield Tree(place, names, lambda name: content_of(place / name, LARGEST))
+        yield Tree(place, [name for name in names if not is_left_behind(name)], lambda name: content_of(place / name, LARGEST))
         return
     with ExitStack() as stack:
         try:
             file = stack.enter_context(BoundedReader(io.FileIO(place)))
             archive = stack.enter_context(zipfile.ZipFile(file))
         except Exception as error:  # a damaged archive can raise anything
-            raise UserError(f"{place} can't be read ({error}): it is damaged or truncated, get it again") from error
-        members = list_members(archive, place, f"{folder}/")
-        yield Tree(place, sorted(members), lambda name: read_member(archive, members[name], place))
+            start = start_of(place)
+            reason = str(error) if start.startswith(b"PK") else because(start, error)
+            raise UserError(f"{place} can't be read ({reason}): it is damaged or truncated, get it again") from error
+        members = list_members(archive, place, prefix_in(archive.namelist(), folder))
+        names = sorted(name for name in members if not is_left_behind(name))
+        yield Tree(place, names, lambda name: read_member(archive, members[name], place))
+
+
+def prefix_in(names: list[str], folder: str) -> str:
+    """Choose what the names of an archive's set begin with: its folder, that folder twice, or nothing, where it was packed anew."""
+    prefixes = (f"{folder}/{folder}/", f"{folder}/", "")
+    return next((p for p in prefixes if any(name.startswith(f"{p}train/") for name in names)), f"{folder}/")
 
 
 class BoundedReader(io.BufferedReader):

@@ -16,6 +16,7 @@ from pipeline.core.atomic_files import partial_path, read_json
 from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
+from pipeline.data.data_folders import find
 from pipeline.data.identity import Data
 from pipeline.data.sources import HELD_OUT, Raw
 
@@ -132,7 +133,11 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     return np.round(mean, 4).tolist(), np.round(np.sqrt(squares / pixels - mean**2), 4).tolist()
 
 
-def prepare_from_source(dataset, data: Data, folder: Path | None) -> Path:
-    """Read a data set with its module, from a folder or its official address, and `prepare` it; return its folder."""
+def prepare_from_source(dataset, data: Data, folders: list[Path]) -> Path:
+    """Read a data set with its module, from the first folder that holds it, or its official address where there are none.
+
+    It is prepared as `prepare` does; returns its folder.
+    """
+    folder, _ = find(dataset, folders)
     raw = dataset.read(folder, data.train, data.test)
     return prepare(raw, data, title=dataset.TITLE, classes=dataset.CLASS_COUNT)

@@ -2,8 +2,11 @@
 # Tested in tests/pipeline/data/test_prepared.py
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from pipeline.core.errors import UserError
 
 HELD_OUT = 1000  # class-balanced training images that no run trains on: all choices are made on them
 
@@ -15,6 +18,14 @@ class Source:
     fingerprint: str  # sources with the same fingerprint hold the same images
     origin: str  # in words, for every table that shows numbers from it
     official: bool
+
+
+class NotHere(UserError):
+    """A folder that does not hold a data set; another one may."""
+
+    def __init__(self, title: str, folder: Path, found: str, wanted: str):
+        super().__init__(f"no {title} in {folder}: {found}; {wanted}")
+        self.title, self.folder, self.found, self.wanted = title, folder, found, wanted
 
 
 def unofficial(title: str, fingerprint: str, share: str = "") -> Source:

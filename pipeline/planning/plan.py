@@ -211,7 +211,7 @@ def open_plan(campaign: Campaign) -> tuple[Campaign, str]:
     Where no folder of images is named, and nothing was made from the official images but something from others, it is the
     campaign of those others.
     """
-    if campaign.data_folder or any(
+    if campaign.data_folders or any(
         campaign.run_folder(run).exists() or campaign.weights_folder(run).exists() for run in campaign.runs
     ):
         return campaign, ""

@@ -1,26 +1,39 @@
 """Read TinyImageNet (Stanford CS231n): 100,000 training and 10,000 test colour images of 64x64, 200 classes.
 
 tiny-imagenet-200/ holds wnids.txt, train/<wnid>/images/<wnid>_<n>.JPEG, val/images/*.JPEG and val/val_annotations.txt
-(per line, between tabs: file, wnid, box). Its validation set is the test set here. A label is the position of its wnid among
-the sorted ones. Only the archive can be known to be the official one, so a folder unpacked from it counts as a copy.
+(per line, between tabs: file, wnid, box), or is laid out as tools do it: see `pipeline.data.tiny_layouts`. Its validation set is
+the test set here. A label is the position of its wnid among the sorted ones. Only the archive can be known to be the official
+one, so a folder unpacked from it counts as a copy.
 """
 
 import hashlib
 import io
-import re
 import warnings
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import PIL.Image
 
 from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
+from pipeline.data.data_folders import OrReadInstead, check_is_folder, not_here
 from pipeline.data.download import download
+from pipeline.data.file_kinds import kind_of, names_in
 from pipeline.data.fingerprints import remembered
 from pipeline.data.folder_or_zip import Tree, open_tree
 from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
+from pipeline.data.tiny_layouts import (
+    ANNOTATIONS,
+    UNPACK,
+    WNID,
+    WNIDS,
+    Image,
+    class_names,
+    training_images,
+    validation_images,
+)
 
 TITLE = "TinyImageNet"
 CLASS_COUNT = 200
@@ -29,7 +42,6 @@ ADDRESS = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"
 ARCHIVE = "tiny-imagenet-200.zip"
 ARCHIVE_SHA256 = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
 FOLDER = "tiny-imagenet-200"
-ANNOTATIONS = "val/val_annotations.txt"
 PER_CLASS = {"train": 500, "test": 50}
 COUNTS = CLASS_COUNT * PER_CLASS["train"] - HELD_OUT, CLASS_COUNT * PER_CLASS["test"]
 
@@ -47,113 +59,130 @@ def source(folder: Path | None) -> Source:
 
 
 def fingerprint_and_train_count(place: Path) -> tuple[str, int]:
-    """Compute the fingerprint (for a copy, from names and contents of all files that are read) and count the training images."""
+    """Compute the fingerprint and count the training images.
+
+    A copy's is made of official names and contents of all that is read, so it is the same in all layouts that keep the texts.
+    """
     if place.is_file() and sha256(place) == ARCHIVE_SHA256:
         return ARCHIVE_SHA256, CLASS_COUNT * PER_CLASS["train"]
-    with open_tree(place, FOLDER) as tree:
-        train, test = labels_by_name(tree)
+    with read_instead(place), open_tree(place, FOLDER) as tree:
+        listing = list_images(tree)
         digest = hashlib.sha256()
-        for name in sorted(["wnids.txt", ANNOTATIONS, *train, *test]):
-            digest.update(f"{name} {hashlib.sha256(tree.read(name)).hexdigest()}\n".encode())
-    return digest.hexdigest(), len(train)
+        images = listing.train | listing.test
+        for name in sorted([*listing.texts, *images]):
+            content = listing.texts[name] if name in listing.texts else tree.read(images[name].name)
+            digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest(), len(listing.train)
 
 
 def locate(folder: Path) -> Path:
-    """Find the archive, which can be known as official, or else the folder unpacked from it. Raises UserError for neither."""
-    if not folder.is_dir():
-        raise UserError(
-            f"data folder {folder} does not exist: name one that holds {ARCHIVE} or {FOLDER}/, or none to download it"
-        )
+    """Find the archive, which can be known as official, or else the folder unpacked from it. Raises NotHere for neither."""
+    check_is_folder(folder)
+    if place := place_in(folder):
+        return place
+    wanted = f"it must hold {ARCHIVE} or {FOLDER}/ with train and val: get {ADDRESS}, or leave data away and it is downloaded"
+    raise not_here(TITLE, folder, place_in, wanted)
+
+
+def place_in(folder: Path) -> Path | None:
+    """Find the set in a folder: as the archive, in the folders that unpacking makes, or as that folder; None elsewhere."""
     if (folder / ARCHIVE).is_file():
         return folder / ARCHIVE
-    for place in (folder / FOLDER, folder):
-        if (place / "wnids.txt").is_file():
-            return place
-    raise UserError(f"no {TITLE} in {folder}: it must hold {ARCHIVE} or {FOLDER}/ with wnids.txt, train and val")
+    places = (folder / FOLDER / FOLDER, folder / FOLDER, folder)  # some programs unpack into one more folder of that name
+    return next((place for place in places if is_unpacked(place)), None)
+
+
+def is_unpacked(place: Path) -> bool:
+    """Tell whether a folder holds the list of classes, or has training and validation images in folders named as classes."""
+    return (place / WNIDS).is_file() or ((place / "val").is_dir() and any(map(WNID.fullmatch, names_in(place / "train"))))
+
+
+def read_instead(place: Path) -> OrReadInstead:
+    """Name the unpacked folder beside a bad archive, which is read once the archive is moved away."""
+    others = [place.parent / FOLDER / FOLDER, place.parent / FOLDER] if place.is_file() else []
+    return OrReadInstead(place, [other for other in others if is_unpacked(other)])
 
 
 def read(folder: Path | None, train: int | None, test: int | None) -> Raw:
     """Read all images, downloaded where folder is None; `train` and `test` are ignored, since `prepare` applies them."""
     place = locate(folder) if folder else download(ADDRESS, ARCHIVE_SHA256)
-    with open_tree(place, FOLDER) as tree:
-        splits = labels_by_name(tree)
-        return Raw(*(array for labels in splits for array in (decode_all(tree, labels), np.array([*labels.values()], np.int64))))
+    with read_instead(place), open_tree(place, FOLDER) as tree:
+        listing = list_images(tree)
+        splits = [dict(sorted(images.items())) for images in (listing.train, listing.test)]
+        return Raw(*(array for images in splits for array in (decode_all(tree, images), labels_of(listing, images))))
 
 
-def labels_by_name(tree: Tree) -> tuple[dict[str, int], dict[str, int]]:
-    """Map the names of the training and of the validation images to labels, sorted by name, and check all but the pixels.
+@dataclass(frozen=True)
+class Listing:
+    """The images of both splits by official name, the sorted classes, and the texts that name those and the images' classes."""
 
-    Raises UserError where the set is incomplete or something else.
-    """
-    wnids = sorted(tree.read("wnids.txt").decode(errors="replace").split())
+    wnids: list[str]
+    train: dict[str, Image]
+    test: dict[str, Image]
+    texts: dict[str, bytes]
+
+
+def list_images(tree: Tree) -> Listing:
+    """List the images, and check all but the pixels. Raises UserError where the set is incomplete or something else."""
+    wnids, wnids_text = class_names(tree)
     if len(wnids) != CLASS_COUNT or len(set(wnids)) != CLASS_COUNT:
-        raise UserError(
-            f"{tree.place}/wnids.txt names {len(set(wnids))} classes in {len(wnids)} lines, not {CLASS_COUNT}: not {TITLE}"
-        )
-    classes = {wnid: label for label, wnid in enumerate(wnids)}
-    return training_labels(tree, classes), validation_labels(tree, classes)
+        named = f"{tree.place}/{WNIDS} names {len(set(wnids))} classes in {len(wnids)} lines"
+        if WNIDS not in tree.names:
+            named = f"{tree.place} has no {WNIDS}, and folders of {len(wnids)} classes in train"
+        raise UserError(f"{named}, not {CLASS_COUNT}: not {TITLE}, or unpacked in part")
+    train = training_images(tree, wnids)
+    check_training_counts(tree, wnids, train)
+    test, annotations = validation_images(tree, wnids)
+    counts = Counter(image.wnid for image in test.values())
+    for wnid in wnids:
+        if counts[wnid] != PER_CLASS["test"]:
+            raise UserError(
+                f"{tree.place}/{ANNOTATIONS if ANNOTATIONS in tree.names else 'val'} names {counts[wnid]} images of {wnid}, "
+                f"not {PER_CLASS['test']}: {UNPACK}"
+            )
+    return Listing(wnids, train, test, {WNIDS: wnids_text, ANNOTATIONS: annotations})
 
 
-def training_labels(tree: Tree, classes: dict[str, int]) -> dict[str, int]:
-    """Label training images by their folders, and check that each class has the same number."""
-    labels = {}
-    for name in tree.names:
-        parts = name.split("/")
-        if parts[0] != "train" or len(parts) < 3:
-            continue
-        if parts[1] not in classes:
-            raise UserError(f"{tree.place}/train/{parts[1]} is a class that wnids.txt does not name: not {TITLE}")
-        if parts[2] == "images":
-            if not re.fullmatch(rf"{re.escape(parts[1])}_\d+\.JPEG", "/".join(parts[3:])):
-                raise UserError(f"{tree.place}/{name} is not named as an image of its class: take it away, or get the set again")
-            labels[name] = classes[parts[1]]
-    counts = np.bincount([*labels.values()], minlength=CLASS_COUNT)
-    if not 0 < counts.min() == counts.max() <= PER_CLASS["train"]:
-        fewest, most = (f"{counts[label]} of {list(classes)[label]}" for label in (counts.argmin(), counts.argmax()))
-        raise UserError(
-            f"{tree.place} holds training images from {fewest} to {most}, not the same number of each class and "
-            f"at most {PER_CLASS['train']}: get the set again"
-        )
-    return labels
+def check_training_counts(tree: Tree, wnids: list[str], train: dict[str, Image]) -> None:
+    """Raise UserError unless each class has the same number of training images, and no more than it should."""
+    counts = {wnid: 0 for wnid in wnids} | Counter(image.wnid for image in train.values())
+    fewest, most = min(counts, key=counts.get), max(counts, key=counts.get)
+    if 0 < counts[fewest] == counts[most] <= PER_CLASS["train"]:
+        return
+    example = next((name for name in tree.names if name.startswith("train/") and not name.endswith(".txt")), "")
+    if not train and example:
+        raise UserError(f"{tree.place} has no JPEG images of its classes in train, but {example}: {UNPACK}")
+    raise UserError(
+        f"{tree.place} holds training images from {counts[fewest]} of {fewest} to {counts[most]} of {most}, not the same number "
+        f"of each class and at most {PER_CLASS['train']}: {UNPACK}"
+    )
 
 
-def validation_labels(tree: Tree, classes: dict[str, int]) -> dict[str, int]:
-    """Label validation images by the annotations, and check that these name every file once."""
-    annotated, where = {}, f"{tree.place}/{ANNOTATIONS}"
-    for number, line in enumerate(tree.read(ANNOTATIONS).decode(errors="replace").splitlines(), start=1):
-        file, _, rest = line.partition("\t")
-        name, wnid = f"val/images/{file}", rest.partition("\t")[0]
-        if wnid not in classes or name in annotated:
-            raise UserError(f"{where}, line {number}, names no class of wnids.txt, or a file again: get the set again")
-        annotated[name] = classes[wnid]
-    present = {name for name in tree.names if name.startswith("val/images/")}
-    for name in sorted(present ^ annotated.keys()):
-        raise UserError(
-            f"{tree.place}/{name} is {'not annotated' if name in present else 'annotated, but not there'}: get the set again"
-        )
-    counts = Counter(annotated.values())
-    for wnid, label in classes.items():
-        if counts[label] != PER_CLASS["test"]:
-            raise UserError(f"{where} names {counts[label]} images of {wnid}, not {PER_CLASS['test']}: get the set again")
-    return dict(sorted(annotated.items()))
+def labels_of(listing: Listing, images: dict[str, Image]) -> np.ndarray:
+    """Give the labels of images, int64 [N]: the positions of their classes."""
+    position = {wnid: label for label, wnid in enumerate(listing.wnids)}
+    return np.array([position[image.wnid] for image in images.values()], np.int64)
 
 
-def decode_all(tree: Tree, names: dict[str, int]) -> np.ndarray:
-    """Decode images in the order of the names: uint8 [N, 64, 64, 3]."""
-    decoded = np.empty((len(names), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    for index, name in enumerate(names):
-        decoded[index] = decode(tree.read(name), f"{tree.place}/{name}")
+def decode_all(tree: Tree, images: dict[str, Image]) -> np.ndarray:
+    """Decode images in their order: uint8 [N, 64, 64, 3]."""
+    decoded = np.empty((len(images), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    for index, image in enumerate(images.values()):
+        decoded[index] = decode(tree.read(image.name), f"{tree.place}/{image.name}")
     return decoded
 
 
 def decode(content: bytes, where: str) -> np.ndarray:
     """Decode a JPEG to uint8 [64, 64, 3], grey to three equal channels. Raises UserError if it is damaged or of another size."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+        with warnings.catch_warnings(action="ignore"), PIL.Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             size = image.size
             pixels = np.asarray(image.convert("RGB")) if size == (IMAGE_SIZE, IMAGE_SIZE) else None
     except Exception as error:  # a damaged image can raise anything
-        raise UserError(f"{where} is no readable JPEG ({error}): it is damaged or truncated, get the set again") from error
+        kind = kind_of(content)
+        if kind and "JPEG" not in kind:
+            raise UserError(f"{where} is no readable JPEG: it is {kind}; {UNPACK}") from error
+        raise UserError(f"{where} is no readable JPEG ({error}): it is damaged or truncated, {UNPACK}") from error
     if pixels is None:
         raise UserError(f"{where} has {size[0]}x{size[1]} pixels, not {IMAGE_SIZE}x{IMAGE_SIZE}: not {TITLE}")
     return pixels

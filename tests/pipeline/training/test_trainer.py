@@ -57,7 +57,7 @@ def few_images(measure):
 def campaign(**change):
     content = yaml.safe_load(DECLARATION) | change
     made = Campaign(validate(content, CATALOGUE), CATALOGUE)
-    prepare_from_source(shapes, made.data("shapes"), None)
+    prepare_from_source(shapes, made.data("shapes"), [])
     return made
 
 

@@ -1,0 +1,118 @@
+"""Say in words what a file or folder holds, and tell files of data sets from those that operating systems leave behind."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+DEPTH = 3  # folders below a data folder that are looked at, to say what it holds
+ENTRIES = 1000  # of one folder, at most
+FOLDERS = 300  # in all, at most
+FIRST_BYTES = (
+    (rb"\s*<(!doctype|html)", "an HTML page"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the file: git lfs pull brings it"),
+    (rb"PK\x03\x04", "a zip archive"),
+    (rb"\x1f\x8b", "packed with gzip"),
+    (rb"7z\xbc\xaf", "a 7z archive"),
+    (rb"Rar!", "a rar archive"),
+    (rb"BZh", "packed with bzip2"),
+    (rb"\xfd7zXZ", "packed with xz"),
+    (rb".{257}ustar", "a tar archive without gzip"),
+    (rb"PAR1", "a parquet file"),
+    (rb"\x89PNG", "a PNG image"),
+    (rb"\xff\xd8\xff", "a JPEG image"),
+    (rb"GIF8", "a GIF image"),
+    (rb"RIFF.{4}WEBP", "a WebP image"),
+    (rb"\x89HDF", "an HDF5 file"),
+    (rb"\x93NUMPY", "a NumPy array"),
+    (rb"MATLAB", "a Matlab file"),
+)
+NAMES = (
+    (r"(data_batch_\d|test_batch|train|test)\.bin", "the binary version of CIFAR"),
+    (r".*\.mat", "Matlab's version"),
+    (r".*\.parquet", "parquet files"),
+    (r".*\.arrow", "arrow files"),
+    (r".*\.tfrecord.*", "TFRecord files"),
+    (r".*\.(part|crdownload|download|partial|aria2|tmp)", "a download that did not end"),
+    (r".*\.png", "PNG images"),
+    (r".*\.jpe?g", "JPEG images"),
+    (r".*\.(zip|tar|tgz|gz|bz2|xz|7z|rar)", "an archive"),
+    (r".*\.(npz|npy|h5|hdf5|pt|pth|beton|csv)", "arrays or tables"),
+)
+LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
+LEFT_BEHIND |= {"lost+found", "system volume information"}
+
+
+def is_left_behind(name: str) -> bool:
+    """Tell whether a relative name is, or lies in, something hidden or left behind by macOS, Windows or a file server."""
+    return any(
+        part.startswith(".") or part.lower() in LEFT_BEHIND or part.endswith(":Zone.Identifier") for part in name.split("/")
+    )
+
+
+def kind_of(content: bytes) -> str:
+    """Name what a file is by its first bytes: "empty", "an HTML page"; nothing where they are of no known kind."""
+    start = content[:4096]
+    if not start.strip(b"\0"):
+        return "nothing but zeros, as a cut download leaves them" if start else "empty"
+    return next((words for pattern, words in FIRST_BYTES if re.match(pattern, start, re.IGNORECASE | re.DOTALL)), "")
+
+
+def because(content: bytes, error: object) -> str:
+    """Say why a file can't be read: by what it is instead or, where that is not known, by the error."""
+    kind = kind_of(content)
+    return f"it is {kind}" if kind else str(error)
+
+
+def start_of(path: Path) -> bytes:
+    """Read the first bytes of a file; none where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4096)
+    except OSError:
+        return b""
+
+
+def entries(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield relative name and path of what lies in a folder, the nearest first, each folder sorted; within bounds, never failing."""
+    level, seen = [("", folder)], 0
+    for _ in range(DEPTH):
+        below = []
+        for prefix, place in level:
+            seen += 1
+            for name in names_in(place) if seen <= FOLDERS else ():
+                yield prefix + name, place / name
+                if os.path.isdir(place / name) and not os.path.islink(place / name):
+                    below.append((f"{prefix}{name}/", place / name))
+        level = below
+
+
+def names_in(folder: Path) -> list[str]:
+    """List the names in a folder, sorted, without those left behind; none where it can't be read."""
+    names = []
+    try:
+        with os.scandir(folder) as found:
+            for entry, _ in zip(found, range(ENTRIES)):
+                names.append(entry.name)
+    except OSError:
+        pass
+    return sorted(name for name in names if not is_left_behind(name))
+
+
+def holdings(folder: Path) -> str:
+    """Say what a folder holds: kinds of files that data sets come in, with an example of each; else its first names."""
+    examples: dict[str, str] = {}
+    first = []
+    for name, path in entries(folder):
+        if "/" not in name:
+            first.append(name)
+        words = next((words for pattern, words in NAMES if re.fullmatch(pattern, path.name, re.IGNORECASE)), None)
+        if os.path.islink(path) and not os.path.exists(path):
+            words = f"a link to {os.readlink(path)}, which is not there"
+        if words and not os.path.isdir(path):
+            examples.setdefault(words, name)
+    if examples:
+        return "it holds " + ", ".join(f"{words} ({name})" for words, name in list(examples.items())[:3])
+    if not first:
+        return "it is empty"
+    return f"it holds {', '.join(first[:3])}" + (f" and {len(first) - 3} more" if len(first) > 3 else "")
