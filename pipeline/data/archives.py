@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path, PureWindowsPath
 
 from pipeline.core.errors import UserError
-from pipeline.data.file_kinds import because, start_of
+from pipeline.data.file_kinds import fault, start_of
 
 LARGEST = 2**29  # bytes of an unpacked .tar.gz of images, or of a file in it, at most: the largest set has 186 MB
 MEMBERS = 1000  # of a .tar.gz, at most: each takes time and memory, and the sets have fewer than ten
@@ -57,18 +57,12 @@ def archive_members(path: Path, names: list[str]) -> dict[str, bytes]:
     except UserError:
         raise
     except Exception as error:  # a damaged archive can raise anything
-        raise UserError(f"{path} can't be read ({gzip_fault(path, error)}): it is damaged or truncated, get it again") from error
+        raise UserError(f"{path} can't be read: {fault(start_of(path), error, 'packed with gzip')}") from error
     for name in names:
         if name not in contents:
             some = ", ".join(held[:3]) or "nothing"
             raise UserError(f"{path} has no {name} but {some}: it is not the archive it is named after, or truncated")
     return contents
-
-
-def gzip_fault(path: Path, error: Exception) -> str:
-    """Say why a .tar.gz archive can't be read: what it is instead, or the error."""
-    start = start_of(path)
-    return str(error) if start.startswith(b"\x1f\x8b") else because(start, error)
 
 
 def check_member(archive: Path, name: str, is_plain: bool, is_repeated: bool) -> None:

@@ -12,7 +12,7 @@ from pipeline.data import untrusted_pickles
 from pipeline.data.archives import archive_members, content_of
 from pipeline.data.data_folders import OrReadInstead, check_is_folder, not_here
 from pipeline.data.download import download
-from pipeline.data.file_kinds import because
+from pipeline.data.file_kinds import fault
 from pipeline.data.fingerprints import remembered
 from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
 
@@ -67,7 +67,7 @@ class Cifar:
             return place
         wanted = (
             f"it must hold {self.archive} or {self.folder}/, the python version: get {self.address}, "
-            "or leave data away and it is downloaded"
+            "or name no folder, and it is downloaded"
         )
         raise not_here(self.title, folder, self.place_in, wanted, self.partly(folder))
 
@@ -88,7 +88,7 @@ class Cifar:
         for place in self.unpacked_folders(folder):
             lacking = [name for name in self.batches if not (place / name).is_file()]
             if place.name == self.folder and place.is_dir() and len(lacking) < len(self.batches):
-                return f"{place} lacks {', '.join(lacking)}, so it was unpacked in part: unpack the archive again"
+                return f"{place} lacks {', '.join(lacking)}, so it was unpacked in part"
         return ""
 
     def read(self, folder: Path | None, train: int | None, test: int | None) -> Raw:
@@ -141,8 +141,7 @@ def unpickle(content: bytes, where: str) -> dict:
     try:
         value = untrusted_pickles.load(content)
     except Exception as error:  # a damaged pickle can raise anything
-        reason = because(content, error)
-        raise UserError(f"{where} is not a CIFAR batch file ({reason}): it is damaged or something else, get it again") from error
+        raise UserError(f"{where} is not a CIFAR batch file: {fault(content[:4096], error, 'a pickle')}") from error
     if not isinstance(value, dict):
         raise UserError(f"{where} is not a CIFAR batch file: it holds no dictionary, get it again")
     return value

@@ -11,7 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.data.file_kinds import entries, holdings
 from pipeline.data.sources import NotHere, Source
 
-SAY = "name a folder, several with : between them, or leave it away to download the data sets"
+SAY = "name a folder, several with : between them, or none to download the data sets"
 
 
 def parse_folders(value: object, origin: str) -> list[Path]:

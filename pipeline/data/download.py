@@ -218,4 +218,5 @@ def in_words(error: Exception, address: str) -> str:
         return f"the certificate of {host} is not trusted: {error}"
     if re.search(r"IncompleteRead|Connection broken|Connection aborted|RemoteDisconnected|reset", text):
         return f"the connection to {host} was cut"
-    return f"no connection to {host}: {error}"
+    errno = re.search(r"\[Errno \d+\] [\w ]+", text)
+    return f"no connection to {host}: {errno[0] if errno else error}"

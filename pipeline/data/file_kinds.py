@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-DEPTH = 3  # folders below a data folder that are looked at, to say what it holds
+DEPTH = 5  # folders below a data folder that are looked at, to say what it holds
 ENTRIES = 1000  # of one folder, at most
 FOLDERS = 300  # in all, at most
 FIRST_BYTES = (
     (rb"\s*<(!doctype|html)", "an HTML page"),
-    (rb"version https://git-lfs", "a pointer of Git LFS, not the file: git lfs pull brings it"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, in whose place git lfs pull brings the file"),
     (rb"PK\x03\x04", "a zip archive"),
     (rb"\x1f\x8b", "packed with gzip"),
     (rb"7z\xbc\xaf", "a 7z archive"),
@@ -28,8 +28,8 @@ FIRST_BYTES = (
     (rb"MATLAB", "a Matlab file"),
 )
 NAMES = (
-    (r"(data_batch_\d|test_batch|train|test)\.bin", "the binary version of CIFAR"),
-    (r".*\.mat", "Matlab's version"),
+    (r"(data_batch_\d|test_batch|train|test)\.bin|cifar.*binary.*\.(zip|tar|gz|tgz)", "the binary version of CIFAR"),
+    (r".*\.mat|cifar.*matlab.*\.(zip|tar|gz|tgz)", "Matlab's version"),
     (r".*\.parquet", "parquet files"),
     (r".*\.arrow", "arrow files"),
     (r".*\.tfrecord.*", "TFRecord files"),
@@ -58,10 +58,12 @@ def kind_of(content: bytes) -> str:
     return next((words for pattern, words in FIRST_BYTES if re.match(pattern, start, re.IGNORECASE | re.DOTALL)), "")
 
 
-def because(content: bytes, error: object) -> str:
-    """Say why a file can't be read: by what it is instead or, where that is not known, by the error."""
-    kind = kind_of(content)
-    return f"it is {kind}" if kind else str(error)
+def fault(start: bytes, error: object, wanted: str) -> str:
+    """Say why a file can't be read that must be `wanted`, and what to do: by what it is instead or, where nobody knows, by the error."""
+    kind = kind_of(start)
+    if not start.strip(b"\0") or kind in ("", wanted):
+        return f"{error if kind in ('', wanted) else f'it is {kind}'}: it is damaged or truncated, get it again"
+    return f"it is {kind}, and must be {wanted}: get it again"
 
 
 def start_of(path: Path) -> bytes:
@@ -112,7 +114,9 @@ def holdings(folder: Path) -> str:
         if words and not os.path.isdir(path):
             examples.setdefault(words, name)
     if examples:
-        return "it holds " + ", ".join(f"{words} ({name})" for words, name in list(examples.items())[:3])
+        order = [words for _, words in NAMES]
+        kinds = sorted(examples, key=lambda words: order.index(words) if words in order else -1)
+        return "it holds " + ", ".join(f"{words} ({examples[words]})" for words in kinds[:3])
     if not first:
         return "it is empty"
     return f"it holds {', '.join(first[:3])}" + (f" and {len(first) - 3} more" if len(first) > 3 else "")

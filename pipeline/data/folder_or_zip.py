@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.data.archives import check_member, content_of
-from pipeline.data.file_kinds import because, is_left_behind, start_of
+from pipeline.data.file_kinds import fault, is_left_behind, start_of
 from pipeline.data.fingerprints import files_below
 
 LARGEST = 2**20  # bytes of a file, at most; a damaged or hostile archive may claim any number
@@ -52,9 +52,7 @@ def open_tree(place: Path, folder: str) -> Iterator[Tree]:
             file = stack.enter_context(BoundedReader(io.FileIO(place)))
             archive = stack.enter_context(zipfile.ZipFile(file))
         except Exception as error:  # a damaged archive can raise anything
-            start = start_of(place)
-            reason = str(error) if start.startswith(b"PK") else because(start, error)
-            raise UserError(f"{place} can't be read ({reason}): it is damaged or truncated, get it again") from error
+            raise UserError(f"{place} can't be read: {fault(start_of(place), error, 'a zip archive')}") from error
         members = list_members(archive, place, prefix_in(archive.namelist(), folder))
         names = sorted(name for name in members if not is_left_behind(name))
         yield Tree(place, names, lambda name: read_member(archive, members[name], place))

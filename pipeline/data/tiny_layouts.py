@@ -63,6 +63,8 @@ def training_images(tree: Tree, wnids: list[str]) -> dict[str, Image]:
     for wnid in wnids:
         for name in inner[wnid] or direct[wnid]:
             file = name.removeprefix(f"train/{wnid}/").removeprefix("images/")
+            if not is_jpeg(file):
+                raise UserError(f"{tree.place}/{name} is no .JPEG, as the images of TinyImageNet are: move it away, or {UNPACK}")
             if not re.fullmatch(rf"{re.escape(wnid)}_\d+\.JPEG", official(file)):
                 raise UserError(f"{tree.place}/{name} is not named as an image of its class, {wnid}_<number>.JPEG: move it away")
             add(tree, images, f"train/{wnid}/images/{official(file)}", Image(name, wnid))

@@ -80,7 +80,7 @@ def locate(folder: Path) -> Path:
     check_is_folder(folder)
     if place := place_in(folder):
         return place
-    wanted = f"it must hold {ARCHIVE} or {FOLDER}/ with train and val: get {ADDRESS}, or leave data away and it is downloaded"
+    wanted = f"it must hold {ARCHIVE} or {FOLDER}/ with train and val: get {ADDRESS}, or name no folder, and it is downloaded"
     raise not_here(TITLE, folder, place_in, wanted)
 
 
@@ -124,6 +124,9 @@ class Listing:
 
 def list_images(tree: Tree) -> Listing:
     """List the images, and check all but the pixels. Raises UserError where the set is incomplete or something else."""
+    for split in ("train", "val"):
+        if not any(name.startswith(f"{split}/") for name in tree.names):
+            raise UserError(f"{tree.place} has no images in {split}: it is {TITLE} in part, or something else; {UNPACK}")
     wnids, wnids_text = class_names(tree)
     if len(wnids) != CLASS_COUNT or len(set(wnids)) != CLASS_COUNT:
         named = f"{tree.place}/{WNIDS} names {len(set(wnids))} classes in {len(wnids)} lines"

@@ -12,8 +12,10 @@ import pytest
 from pipeline.core import checksums
 from pipeline.core.errors import UserError
 from pipeline.data import fingerprints
+from pipeline.data.archives import content_of
 from pipeline.data.cifar import Cifar
 from pipeline.data.datasets import cifar10, cifar100
+from pipeline.data.sources import NotHere
 
 SETS = (cifar10.CIFAR10, cifar100.CIFAR100)
 
@@ -118,10 +120,117 @@ def test_the_official_files_are_those_that_torchvision_knows(cifar, name):
 
 
 def test_a_wrong_folder_says_what_it_must_hold(tmp_path, cifar):
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="does not exist"):
         cifar.source(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=f"no {cifar.title} in .* must hold {cifar.archive} or {cifar.folder}/"):
-        cifar.source(tmp_path)
+    with pytest.raises(UserError, match=f"no {cifar.title} in .*: it is empty; it must hold {cifar.archive} or {cifar.folder}/"):
+        cifar.source(tmp_path / "empty")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=f"data folder {tmp_path}/file is a file: name the folder in which it lies, {tmp_path}$"):
+        cifar.source(tmp_path / "file")
+
+
+@pytest.mark.parametrize("below", ("{folder}", ".", "{folder}/{folder}", "{stem}/{folder}"))
+def test_a_folder_is_found_in_the_folders_that_unpacking_makes_and_as_itself(tmp_path, cifar, files, below):
+    expected = cifar.source(unpacked(tmp_path / "usual", cifar, files))
+    place = tmp_path / "data" / below.format(folder=cifar.folder, stem=cifar.archive.removesuffix(".tar.gz"))
+    place.mkdir(parents=True)
+    for name in [*files, ".DS_Store", "Thumbs.db", "._test", "batches.html"]:
+        (place / name).write_bytes(files.get(name, b"left behind"))
+    assert cifar.source(tmp_path / "data") == expected
+    assert np.array_equal(cifar.read(tmp_path / "data", None, None).test_labels, sorted_labels(cifar, "test"))
+
+
+OTHER_VERSIONS = {
+    "binary": ("{binary}/test_batch.bin", "the binary version of CIFAR"),
+    "binary, CIFAR-100": ("{binary}/train.bin", "the binary version of CIFAR"),
+    "binary, packed": ("{dashed}-binary.tar.gz", "the binary version of CIFAR"),
+    "Matlab": ("{dashed}-matlab/train.mat", "Matlab's version"),
+    "PNG folders": ("train/airplane/0001.png", "PNG images"),
+    "PNG folders of a competition": ("train/1.png", "PNG images"),
+    "parquet": ("plain_text/train-00000-of-00001.parquet", "parquet files"),
+    "arrow": ("cifar/plain_text/0.0.0/0b2714987/cifar-train.arrow", "arrow files"),
+    "TFRecord": ("cifar/3.0.2/cifar-train.tfrecord-00000-of-00001", "TFRecord files"),
+    "an archive of another name": ("{dashed}-python (1).tar.gz", "an archive"),
+    "an archive without gzip": ("{dashed}-python.tar", "an archive"),
+    "a download that was cut": ("{dashed}-python.tar.gz.part", "a download that did not end"),
+}
+
+
+@pytest.mark.parametrize("name, words", OTHER_VERSIONS.values(), ids=OTHER_VERSIONS)
+def test_other_versions_are_named_with_the_way_to_the_python_version(tmp_path, cifar, name, words):
+    dashed = cifar.title.lower()
+    path = tmp_path / "data" / name.format(dashed=dashed, binary=f"{dashed}-batches-bin")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x"), (tmp_path / "data/.DS_Store").write_bytes(b"x")
+    with pytest.raises(NotHere) as caught:
+        cifar.source(tmp_path / "data")
+    said = str(caught.value)
+    assert said.startswith(f"no {cifar.title} in {tmp_path}/data: it holds {words} ({path.relative_to(tmp_path / 'data')}); ")
+    assert f"it must hold {cifar.archive} or {cifar.folder}/, the python version: get {cifar.address}, or name no folder" in said
+    assert "\n" not in said
+
+
+def test_a_folder_that_was_unpacked_in_part_says_what_it_lacks(tmp_path, files, cifar):
+    first, *rest = files
+    folder = unpacked(tmp_path / "data", cifar, {first: files[first]})
+    with pytest.raises(NotHere, match=f"{cifar.folder} lacks {', '.join(rest)}, so it was unpacked in part"):
+        cifar.source(folder)
+    archived(folder, cifar, files)
+    assert len(cifar.read(folder, None, None).test_labels) == len(sorted_labels(cifar, "test")), "the archive beside it is read"
+
+
+def test_a_damaged_folder_beside_its_archive_says_that_the_archive_can_be_read(tmp_path, files, cifar):
+    name = list(files)[0]
+    folder = archived(unpacked(tmp_path / "data", cifar, files | {name: files[name][:-100]}), cifar, files)
+    with pytest.raises(UserError, match=f"damaged.*; or move .*/{cifar.folder} away, and .*/{cifar.archive} is read"):
+        cifar.read(folder, None, None)
+
+
+def test_an_archive_that_was_packed_anew_is_read(tmp_path, files, cifar):
+    """By tar on macOS, or as ./folder."""
+    more = {f"./{cifar.folder}/{name}": content for name, content in files.items()} | {f"./{cifar.folder}/._test": b"x"}
+    (tmp_path / "data").mkdir()
+    with tarfile.open(tmp_path / "data" / cifar.archive, "w:gz") as archive:
+        for name, content in more.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert np.array_equal(cifar.read(tmp_path / "data", None, None).test_labels, sorted_labels(cifar, "test"))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    (
+        (b"<!DOCTYPE html><p>Sorry", "it is an HTML page, and must be packed with gzip: get it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "it is a pointer of Git LFS, in whose place git lfs pull"),
+        (b"PK\3\4" + bytes(50), "it is a zip archive, and must be packed with gzip"),
+        (bytes(257) + b"ustar" + bytes(500), "it is a tar archive without gzip, and must be packed with gzip"),
+        (bytes(500), "it is nothing but zeros, as a cut download leaves them: it is damaged or truncated, get it again"),
+        (b"", "it is damaged or truncated|has no "),
+    ),
+)
+def test_an_archive_that_is_something_else_is_named(tmp_path, cifar, content, message):
+    (tmp_path / cifar.archive).write_bytes(content)
+    with pytest.raises(UserError, match=f"{cifar.archive} .*({message})"):
+        cifar.read(tmp_path, None, None)
+
+
+def test_an_archive_of_another_version_says_what_it_holds(tmp_path, cifar):
+    archived(tmp_path, dataclasses.replace(cifar, folder="cifar-10-batches-bin"), {"data_batch_1.bin": b"x"})
+    with pytest.raises(UserError, match=f"has no {cifar.folder}/.* but cifar-10-batches-bin/data_batch_1.bin: it is not the"):
+        cifar.read(tmp_path, None, None)
+
+
+def test_a_batch_that_is_no_file_is_named_as_what_it_is(tmp_path, files, cifar):
+    name = list(files)[0]
+    path = unpacked(tmp_path, cifar, files) / cifar.folder / name
+    with pytest.raises(NotHere, match=f"lacks {name}"):
+        path.unlink(), path.symlink_to("/nowhere"), cifar.source(tmp_path)
+    with pytest.raises(UserError, match=f"{name} can't be read: it is a link to /nowhere, where no file is"):
+        content_of(path)
+    with pytest.raises(UserError, match=f"{name} is a folder, and must be a file"):
+        path.unlink(), path.mkdir(), content_of(path)
 
 
 @pytest.mark.parametrize("share", (0.5, 0.99, 0.001))

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import os
 import shutil
 import struct
@@ -12,30 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_tiny_imagenet import ANNOTATIONS, WNIDS, archived, jpeg, official_files, unpacked
 
 from pipeline.core import checksums
 from pipeline.core.errors import UserError
 from pipeline.data import fingerprints
 from pipeline.data.datasets import tiny_imagenet
 
-WNIDS = ("n00000002", "n00000001")  # in wnids.txt, not sorted
-ANNOTATIONS = "val/val_annotations.txt"
-
-
-def jpeg(brightness, size=(64, 64), mode="RGB"):
-    content = io.BytesIO()
-    Image.new(mode, size, brightness if mode == "L" else (brightness, 0, 255 - brightness)).save(content, "JPEG")
-    return content.getvalue()
-
 
 @pytest.fixture
 def files():
-    """Names and contents: three training images of each class, two for validation, one of them grey."""
-    found = {f"train/{w}/images/{w}_{i}.JPEG": jpeg(120 * (w == WNIDS[0]) + 10 * i) for w in WNIDS for i in (0, 1, 10)}
-    found |= {f"train/{w}/{w}_boxes.txt": b"" for w in WNIDS} | {"test/images/test_0.JPEG": b"unused"}
-    found |= {f"val/images/val_{i}.JPEG": jpeg(51 * i, mode="L" if i == 3 else "RGB") for i in range(4)}
-    lines = [f"val_{i}.JPEG\t{WNIDS[i % 2]}\t0\t0\t9\t9\n" for i in range(4)]
-    return found | {"wnids.txt": "\n".join(WNIDS).encode(), ANNOTATIONS: "".join(lines).encode()}
+    return official_files()
 
 
 @pytest.fixture(autouse=True)
@@ -43,23 +29,6 @@ def two_classes(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprints, "FINGERPRINTS", tmp_path / "fingerprints")
     monkeypatch.setattr(tiny_imagenet, "CLASS_COUNT", 2)
     monkeypatch.setattr(tiny_imagenet, "PER_CLASS", {"train": 3, "test": 2})
-
-
-def unpacked(folder, files):
-    for name, content in files.items():
-        path = folder / "tiny-imagenet-200" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
-
-
-def archived(folder, files, compression=zipfile.ZIP_DEFLATED):
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / "tiny-imagenet-200.zip", "w", compression) as archive:
-        archive.writestr("tiny-imagenet-200/", b"")
-        for name, content in files.items():
-            archive.writestr(f"tiny-imagenet-200/{name}", content)
-    return folder
 
 
 LAYS = pytest.mark.parametrize("lay", (unpacked, archived))
@@ -136,11 +105,19 @@ def annotated(files, old, new):
 
 TRAIN = "train/n00000001/images/n00000001_"
 FAULTS = {
-    "no list of classes": (lambda f: without(f, "wnids"), "no TinyImageNet in|wnids.txt can't be read"),
+    "no list of classes, and a class less": (
+        lambda f: without(without(f, "wnids"), "train/n00000002/"),
+        "has no wnids.txt, and folders of 1 classes in train, not 2",
+    ),
     "a class too many": (lambda f: f | {"wnids.txt": f["wnids.txt"] + b"\nn3"}, "names 3 classes in 3 lines, not 2"),
     "a class twice": (lambda f: f | {"wnids.txt": b"n00000001\nn00000001"}, "names 1 classes in 2 lines"),
     "a class without images": (lambda f: without(f, "train/n00000002/"), "from 0 of n00000002 to 3 of n00000001"),
-    "no training images": (lambda f: without(f, "train/"), "from 0 of n00000001 to 0 of"),
+    "no training images": (lambda f: without(f, "train/"), "has no images in train: it is TinyImageNet in part"),
+    "no validation images": (lambda f: without(f, "val/"), "has no images in val: it is TinyImageNet in part"),
+    "images of another format": (
+        lambda f: {name.replace(".JPEG", ".png"): content for name, content in f.items()},
+        "train/n00000001/images/n00000001_0.png is no .JPEG",
+    ),
     "a folder of no class": (lambda f: f | {"train/n3/images/n3_0.JPEG": jpeg(0)}, "train/n3 is a class that wnids.txt does not"),
     "unequal counts": (lambda f: without(f, f"{TRAIN}10"), "from 2 of n00000001 to 3 of n00000002"),
     "too many images": (
@@ -151,7 +128,10 @@ FAULTS = {
         lambda f: without(f, f"{TRAIN}1") | {"train/n00000001/images/n00000002_7.JPEG": jpeg(0)},
         "n00000002_7.JPEG is not named as an image of its class",
     ),
-    "no annotations": (lambda f: without(f, "annotations"), "val_annotations.txt can't be read"),
+    "no annotations": (
+        lambda f: without(f, "annotations"),
+        "val/images/val_0.JPEG is in no class folder, and val/val_annotations.txt, which has its class, is missing",
+    ),
     "an unknown class": (lambda f: annotated(f, b"n00000001", b"n00000003"), "line 2, names no class"),
     "a line of one field": (lambda f: annotated(f, b"n00000001\t0\t0\t9\t9", b""), "line 2, names no class"),
     "a file annotated twice": (lambda f: annotated(f, b"val_3", b"val_0"), "line 4, names no class .*or a file again"),
