@@ -10,7 +10,7 @@ from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.data import untrusted_pickles
 from pipeline.data.archives import archive_members, content_of
-from pipeline.data.data_folders import OrReadInstead, check_is_folder, not_here
+from pipeline.data.data_folders import check_is_folder, not_here, or_read_instead
 from pipeline.data.download import download
 from pipeline.data.file_kinds import fault
 from pipeline.data.fingerprints import remembered
@@ -95,7 +95,7 @@ class Cifar:
         """Read all images, downloaded where folder is None; `train` and `test` are ignored, since `prepare` applies them."""
         place = self.locate(folder) if folder else download(self.address, self.archive_sha256)
         archive = place.parent / self.archive
-        with OrReadInstead(place, [archive] if place.is_dir() and archive.is_file() else []):
+        with or_read_instead(place, [archive] if place.is_dir() and archive.is_file() else []):
             if place.is_file():
                 members = archive_members(place, [f"{self.folder}/{name}" for name in self.batches])
                 contents = {name: members[f"{self.folder}/{name}"] for name in self.batches}

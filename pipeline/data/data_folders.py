@@ -1,17 +1,18 @@
-"""Read which folders hold the data sets, as the command line, Snakemake's config and $ATSNN_DATA give them, and find a set in them.
+"""Read which folders hold the data sets, as command line, Snakemake's config or $ATSNN_DATA name them, and find a set in them.
 
 Several folders stand in a list or in one text with : between them, as in PATH; a set is read from the first that holds it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.data.file_kinds import entries, holdings
 from pipeline.data.sources import NotHere, Source
 
-SAY = "name a folder, several with : between them, or none to download the data sets"
+HINT = "name a folder, several with : between them, or none to download the data sets"
 
 
 def parse_folders(value: object, origin: str) -> list[Path]:
@@ -27,10 +28,10 @@ def parse_folders(value: object, origin: str) -> list[Path]:
             continue
         if not isinstance(text, str):
             kind = {bool: "yes or no", int: "a number", float: "a number", dict: "a mapping", list: "a list"}.get(type(text))
-            raise UserError(f"{origin} is {text!r}, {kind or 'no text'}: {SAY}; where it is a folder's name, write ./ before it")
+            raise UserError(f"{origin} is {text!r}, {kind or 'no text'}: {HINT}; where it is a folder's name, write ./ before it")
     folders = [full_path(part, origin) for text in texts for part in split(os.fspath(text))]
     if not folders:
-        raise UserError(f"{origin} is empty: {SAY}")
+        raise UserError(f"{origin} is empty: {HINT}")
     return list(dict.fromkeys(folders))
 
 
@@ -49,7 +50,7 @@ def full_path(text: str, origin: str) -> Path:
     try:
         return Path(text).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{origin} names {text!r}, which can be no folder ({error}): {SAY}") from error
+        raise UserError(f"{origin} names {text!r}, which can be no folder ({error}): {HINT}") from error
 
 
 def find(dataset, folders: list[Path]) -> tuple[Path | None, Source]:
@@ -66,7 +67,8 @@ def find(dataset, folders: list[Path]) -> tuple[Path | None, Source]:
         except NotHere as error:
             missing.append(error)
         except OSError as error:
-            raise UserError(f"data folder {folder} can't be read ({error}): check its permissions, or name another") from error
+            place, reason = error.filename or folder, error.strerror or error
+            raise UserError(f"{place} can't be read ({reason}): check its permissions, or name another data folder") from error
     if len(missing) == 1:
         raise missing[0]
     raise UserError(
@@ -82,7 +84,7 @@ def check_is_folder(folder: Path) -> None:
         return
     if folder.exists():
         raise UserError(f"data folder {folder} is a file: name the folder in which it lies, {folder.parent}")
-    raise UserError(f"data folder {folder} does not exist: {SAY}")
+    raise UserError(f"data folder {folder} does not exist: {HINT}")
 
 
 def not_here(title: str, folder: Path, place_in: Callable[[Path], Path | None], wanted: str, found: str = "") -> NotHere:
@@ -92,20 +94,21 @@ def not_here(title: str, folder: Path, place_in: Callable[[Path], Path | None], 
     """
     below = [path for _, path in entries(folder) if os.path.isdir(path)]
     for near in [*below, *list(folder.parents)[:2]]:
-        if place := place_in(near):
+        try:
+            place = place_in(near)
+        except OSError:  # a folder beside this one may be closed to us
+            continue
+        if place:
             return NotHere(title, folder, f"it lies in {place}", f"name {near}, or several folders with : between them")
     return NotHere(title, folder, found or holdings(folder), wanted)
 
 
-class OrReadInstead:
-    """Add to an error about one place that another place holds the set too, and is read once the first is moved away."""
-
-    def __init__(self, place: Path, others: list[Path]):
-        self.place, self.others = place, [other for other in others if other != place]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if self.others and isinstance(error, UserError):
-            raise UserError(f"{error}; or move {self.place} away, and {self.others[0]} is read") from error
+@contextmanager
+def or_read_instead(place: Path, others: list[Path]) -> Iterator[None]:
+    """Add to a UserError about one place that another one holds the set too, and is read once the first is moved away."""
+    try:
+        yield
+    except UserError as error:
+        if not others:
+            raise
+        raise UserError(f"{error}; or move {place} away, and {others[0]} is read") from error

@@ -56,8 +56,8 @@ def download(address: str, sha: str) -> Path:
         except (Interrupted, Refused) as error:
             kept = f"; {megabytes(size_of(part))} are kept, and the next command goes on there" if part.exists() else ""
             raise UserError(
-                f"could not download {address}: {error}{kept}; check the network, or get {path.name} elsewhere and "
-                f"copy it to {DOWNLOADS}, or name a folder that holds it (--config data=FOLDER, or the environment variable ATSNN_DATA)"
+                f"could not download {address}: {error}{kept}; check the network, or get {path.name} elsewhere and copy it to "
+                f"{DOWNLOADS}, or name a folder that holds it (--config data=FOLDER, or the environment variable ATSNN_DATA)"
             ) from error
         os.replace(part, path)
     return path
@@ -173,7 +173,7 @@ def check_answer(response, begun: int, part: Path) -> tuple[int | None, int | No
 
 
 def write(chunks: Iterator[bytes], part: Path, begun: int, total: int | None) -> None:
-    """Write what comes to the end of the `begun` first bytes of `part`, and say how far it is. Raises UserError for a full disk."""
+    """Append what comes to the `begun` first bytes of `part`, and say how far it is. Raises UserError for a full disk."""
     needed, free = (total or 0) - begun, shutil.disk_usage(part.parent).free
     if needed > free:
         raise UserError(

@@ -59,7 +59,7 @@ def kind_of(content: bytes) -> str:
 
 
 def fault(start: bytes, error: object, wanted: str) -> str:
-    """Say why a file can't be read that must be `wanted`, and what to do: by what it is instead or, where nobody knows, by the error."""
+    """Say why a file that must be `wanted` can't be read, by what it is instead or else by the error, and what to do."""
     kind = kind_of(start)
     if not start.strip(b"\0") or kind in ("", wanted):
         return f"{error if kind in ('', wanted) else f'it is {kind}'}: it is damaged or truncated, get it again"
@@ -76,7 +76,7 @@ def start_of(path: Path) -> bytes:
 
 
 def entries(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield relative name and path of what lies in a folder, the nearest first, each folder sorted; within bounds, never failing."""
+    """Yield relative name and path of what lies in a folder, the nearest first; within bounds, and never failing."""
     level, seen = [("", folder)], 0
     for _ in range(DEPTH):
         below = []

@@ -59,8 +59,8 @@ def open_tree(place: Path, folder: str) -> Iterator[Tree]:
 
 
 def prefix_in(names: list[str], folder: str) -> str:
-    """Choose what the names of an archive's set begin with: its folder, that folder twice, or nothing, where it was packed anew."""
-    prefixes = (f"{folder}/{folder}/", f"{folder}/", "")
+    """Choose what the names of an archive's set begin with: its folder or, where it was packed anew, that twice or nothing."""
+    prefixes = (f"{folder}/", f"{folder}/{folder}/", "")
     return next((p for p in prefixes if any(name.startswith(f"{p}train/") for name in names)), f"{folder}/")
 
 

@@ -1,8 +1,8 @@
 """Find the images of TinyImageNet and their classes in each layout that tools make of it, by the names of the official archive.
 
-Training images lie in train/<wnid>/images/ or train/<wnid>/. Validation images lie in val/images/, where val/val_annotations.txt
-has their classes, or sorted into class folders: val/<wnid>/images/, val/<wnid>/ or val/images/<wnid>/. Wherever they lie, an image
-keeps its official name, train/<wnid>/images/<file>.JPEG or val/images/<file>.JPEG.
+Training images lie in train/<wnid>/images/ or train/<wnid>/. Validation images lie in val/images/ or val/, where
+val/val_annotations.txt has their classes, or sorted into class folders: val/<wnid>/images/, val/<wnid>/ or val/images/<wnid>/.
+Wherever they lie, an image keeps its official name, train/<wnid>/images/<file>.JPEG or val/images/<file>.JPEG.
 """
 # Tested in tests/pipeline/data/datasets/test_tiny_layouts.py
 
@@ -106,7 +106,9 @@ def sorted_images(tree: Tree, wnids: list[str]) -> dict[str, Image]:
         parts = name.split("/")
         if parts[0] == "val" and is_jpeg(name) and len(parts) in (3, 4):
             folders = [part for part in parts[1:-1] if part != "images"]
-            if len(folders) == 1 and folders[0] in wnids:
+            if folders and folders[0] not in wnids:
+                raise UserError(f"{tree.place}/{name} is in a folder that is not named as a class of {WNIDS}: {UNPACK}")
+            if len(folders) == 1:
                 add(tree, images, f"val/images/{official(parts[-1])}", Image(name, folders[0]))
     return images
 
@@ -129,7 +131,8 @@ def annotated_images(tree: Tree, annotated: dict[str, str], unsorted: dict[str, 
 
     Raises UserError where an image is missing, not annotated, or in the folder of another class than that of its annotation.
     """
-    places = {official(file): name for file, name in unsorted.items()} | unsorted
+    beside = {name[4:]: name for name in tree.names if name.startswith("val/") and name.count("/") == 1 and is_jpeg(name)}
+    places = {official(file): name for file, name in (beside | unsorted).items()} | unsorted
     found = {file: places.get(file) or places.get(official(file)) for file in annotated}
     missing = [file for file, name in found.items() if not name]
     in_folders = sorted_images(tree, wnids) if missing else {}

@@ -127,7 +127,8 @@ def test_what_is_no_file_in_the_place_of_one(tmp_path, name, put):
     folder = unpacked(tmp_path / SET)
     (folder / name).unlink()
     PUT[put](folder / name)
-    assert refused(read_tiny, folder)
+    said_otherwise = name == "wnids.txt" and put in ("nothing", "a folder")  # the folders of train say the classes too
+    assert bool(refused(read_tiny, folder)) != said_otherwise
 
 
 @many

@@ -12,6 +12,9 @@ from copied import TINY, call, one_line, run_id, snakemake
         ({"scale": "smok"}, "scale 'smok' has no declaration smok.yaml .* did you mean 'smoke'"),
         ({"sclae": "paper"}, "unknown --config key 'sclae': did you mean 'scale'"),
         ({"scale": "laptop", "data": "/nowhere"}, "data folder /nowhere does not exist"),
+        ({"scale": "laptop", "data": "3"}, "data is 3, a number: name a folder"),
+        ({"scale": "laptop", "data": ""}, "data is empty: name a folder"),
+        ({"scale": "laptop", "data": "/etc/passwd"}, "data folder /etc/passwd is a file: name the folder in which it lies, /etc"),
     ),
 )
 def test_a_wrong_config_is_one_line_and_exit_code_2(tree, config, message):

@@ -10,6 +10,8 @@ import hashlib
 import io
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import PIL.Image
 
 from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
-from pipeline.data.data_folders import OrReadInstead, check_is_folder, not_here
+from pipeline.data.data_folders import check_is_folder, not_here, or_read_instead
 from pipeline.data.download import download
 from pipeline.data.file_kinds import kind_of, names_in
 from pipeline.data.fingerprints import remembered
@@ -65,7 +67,7 @@ def fingerprint_and_train_count(place: Path) -> tuple[str, int]:
     """
     if place.is_file() and sha256(place) == ARCHIVE_SHA256:
         return ARCHIVE_SHA256, CLASS_COUNT * PER_CLASS["train"]
-    with read_instead(place), open_tree(place, FOLDER) as tree:
+    with open_place(place) as tree:
         listing = list_images(tree)
         digest = hashlib.sha256()
         images = listing.train | listing.test
@@ -88,8 +90,12 @@ def place_in(folder: Path) -> Path | None:
     """Find the set in a folder: as the archive, in the folders that unpacking makes, or as that folder; None elsewhere."""
     if (folder / ARCHIVE).is_file():
         return folder / ARCHIVE
-    places = (folder / FOLDER / FOLDER, folder / FOLDER, folder)  # some programs unpack into one more folder of that name
-    return next((place for place in places if is_unpacked(place)), None)
+    return next((place for place in unpacked_folders(folder) if is_unpacked(place)), None)
+
+
+def unpacked_folders(folder: Path) -> list[Path]:
+    """List where a folder may hold the unpacked set: some programs unpack into one more folder of the same name."""
+    return [folder / FOLDER, folder, folder / FOLDER / FOLDER]
 
 
 def is_unpacked(place: Path) -> bool:
@@ -97,19 +103,21 @@ def is_unpacked(place: Path) -> bool:
     return (place / WNIDS).is_file() or ((place / "val").is_dir() and any(map(WNID.fullmatch, names_in(place / "train"))))
 
 
-def read_instead(place: Path) -> OrReadInstead:
-    """Name the unpacked folder beside a bad archive, which is read once the archive is moved away."""
-    others = [place.parent / FOLDER / FOLDER, place.parent / FOLDER] if place.is_file() else []
-    return OrReadInstead(place, [other for other in others if is_unpacked(other)])
-
-
 def read(folder: Path | None, train: int | None, test: int | None) -> Raw:
     """Read all images, downloaded where folder is None; `train` and `test` are ignored, since `prepare` applies them."""
     place = locate(folder) if folder else download(ADDRESS, ARCHIVE_SHA256)
-    with read_instead(place), open_tree(place, FOLDER) as tree:
+    with open_place(place) as tree:
         listing = list_images(tree)
         splits = [dict(sorted(images.items())) for images in (listing.train, listing.test)]
         return Raw(*(array for images in splits for array in (decode_all(tree, images), labels_of(listing, images))))
+
+
+@contextmanager
+def open_place(place: Path) -> Iterator[Tree]:
+    """Open the archive or the unpacked folder; an error about an archive says where an unpacked folder lies that may be read."""
+    folders = unpacked_folders(place.parent) if place.is_file() else []
+    with or_read_instead(place, [folder for folder in folders if is_unpacked(folder)]), open_tree(place, FOLDER) as tree:
+        yield tree
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.command_line import from_config, open_campaign
+from pipeline.command_line import CATALOGUE, from_config, open_campaign
 from pipeline.core.errors import UserError
-from pipeline.data.data_folders import OrReadInstead, find, parse_folders
+from pipeline.data.data_folders import find, not_here, or_read_instead, parse_folders
 from pipeline.data.prepared import prepare_from_source
 from pipeline.data.sources import NotHere, Source
 
@@ -116,6 +116,14 @@ def test_a_data_set_comes_from_the_first_folder_that_holds_it(tmp_path):
     assert find(dataset(()), []) == (None, Source("official", "official", True))
 
 
+def test_every_data_set_that_is_not_drawn_says_that_it_is_not_in_an_empty_folder(tmp_path):
+    for name in CATALOGUE.datasets.names:
+        module = CATALOGUE.datasets[name]
+        if name != "shapes":
+            with pytest.raises(NotHere, match=f"^no {module.TITLE} in {tmp_path}/a: it is empty; it must hold "):
+                module.source(tmp_path / "a")
+
+
 def test_a_damaged_data_set_is_not_passed_over(tmp_path):
     with pytest.raises(UserError, match="a is damaged"):
         find(dataset(("b",), fault="a"), [tmp_path / "a", tmp_path / "b"])
@@ -150,13 +158,24 @@ def test_a_folder_that_may_not_be_read_is_one_line(tmp_path):
 
 def test_another_fault_of_the_system_is_one_line(tmp_path):
     long = tmp_path / ("x" * 300)
-    with pytest.raises(UserError, match=r"xxx can't be read \(.*too long.*\): check its permissions, or name another"):
+    with pytest.raises(UserError, match=r"xxx can't be read \(File name too long\): check its permissions, or name another"):
         find(SimpleNamespace(source=os.listdir), [long])
+
+
+def test_a_closed_folder_near_by_does_not_matter(tmp_path):
+    (tmp_path / "a/closed").mkdir(), (tmp_path / "a/open").mkdir()
+
+    def place_in(folder):
+        if folder.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return folder / "set" if folder.name == "open" else None
+
+    assert not_here("THINGS", tmp_path / "a", place_in, "").found == f"it lies in {tmp_path}/a/open/set"
 
 
 def test_what_can_be_read_instead_is_added_to_an_error_where_there_is_something(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
-    with pytest.raises(UserError, match=f"^it is bad; or move {a} away, and {b} is read$"), OrReadInstead(a, [b]):
+    with pytest.raises(UserError, match=f"^it is bad; or move {a} away, and {b} is read$"), or_read_instead(a, [b]):
         raise UserError("it is bad")
-    with pytest.raises(UserError, match="^it is bad$"), OrReadInstead(a, []):
+    with pytest.raises(UserError, match="^it is bad$"), or_read_instead(a, []):
         raise UserError("it is bad")

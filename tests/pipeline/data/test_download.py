@@ -1,4 +1,4 @@
-"""A download is encrypted and checked, goes on where it was cut, says how far it is and what it waits for, and its failure what to do."""
+"""A download is encrypted and checked, goes on where it was cut, and says how far it is, what it waits for and what to do."""
 
 import datetime
 import hashlib
@@ -46,7 +46,9 @@ def test_a_download_that_fails_names_the_address_and_the_way_round(tmp_path):
 
 
 def test_without_internet_the_way_round_is_said(monkeypatch):
-    monkeypatch.delenv("https_proxy", raising=False), monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="no-such-name.invalid is not found: there is no internet here.* get a.zip elsewhere"):
         download.download("https://no-such-name.invalid/a.zip", SHA)
 
@@ -74,7 +76,7 @@ def certified(folder):
 
 
 class Server:
-    """A server with https on this machine. `answers` are what it does with one request after the other, the last for all further."""
+    """A server with https on this machine. `answers` are what it does with each request, the last with all further ones."""
 
     def __init__(self, folder):
         self.asked, self.answers = [], [whole]

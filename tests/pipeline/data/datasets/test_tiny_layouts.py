@@ -45,7 +45,8 @@ def ending(new, split=""):
 LEFT_BEHIND = (
     ".DS_Store", "train/.DS_Store", "train/Thumbs.db", "train/n00000001/images/Thumbs.db", "train/n00000001/images/.DS_Store",
     "train/n00000001/images/._n00000001_0.JPEG", "train/@eaDir/x/images/x.JPEG", "val/Desktop.ini", "val/images/Thumbs.db",
-    "val/images/._val_0.JPEG", "val/n00000001/._val_0.JPEG", "val/images/val_0.JPEG:Zone.Identifier", "__MACOSX/train/n3/images/x.JPEG",
+    "val/images/._val_0.JPEG", "val/n00000001/._val_0.JPEG", "val/images/val_0.JPEG:Zone.Identifier",
+    "__MACOSX/train/n3/images/x.JPEG",
     "train/__MACOSX/._n00000001", "val/.ipynb_checkpoints/val_0.JPEG", "train/.Trash-0/files/a.JPEG", "train/Icon\r",
 )  # fmt: skip
 
@@ -64,6 +65,8 @@ SAME = {
     ".JPG": ending(".JPG"),
     ".jpeg": ending(".jpeg"),
     ".jpg, no inner images/, sorted": lambda files: ending(".jpg")(without_inner(SORTED["val/{wnid}/{file}"](files))),
+    "val without images/": lambda files: renamed(files, lambda name: name.replace("val/images/", "val/")),
+    "val without images/, .jpg": lambda files: ending(".jpg", "val/")(SAME["val without images/"](files)),
     "copied, not moved": lambda files: files | SORTED["val/{wnid}/{file}"](files),
     "copied twice": lambda files: files | SORTED["val/{wnid}/{file}"](files) | SORTED["val/{wnid}/images/{file}"](files),
     "sorted in part": lambda files: {
@@ -132,6 +135,12 @@ def test_a_folder_is_found_in_the_folders_that_unpacking_makes_and_as_itself(tmp
     assert tiny_imagenet.source(tmp_path / "data") == official[0]
 
 
+def test_the_outer_folder_is_read_where_a_copy_lies_in_it(tmp_path, official):
+    unpacked(tmp_path / "data", official_files())
+    unpacked(tmp_path / "data", official_files() | {"train/n00000001/images/n00000001_0.JPEG": jpeg(77)}, ROOTS[0])
+    assert tiny_imagenet.source(tmp_path / "data") == official[0]
+
+
 @pytest.mark.parametrize("root", [f"{root}/" for root in ROOTS[:2]] + [""])
 def test_an_archive_that_was_packed_anew_is_read(tmp_path, official, root):
     files = {f"{root}{name}": content for name, content in with_files_left_behind(official_files()).items()}
@@ -159,6 +168,14 @@ WRONG = {
     "not annotated, nor in a class folder": (
         lambda f: without(SORTED["val/{wnid}/{file}"](f), "annotations") | {"val/images/val_9.JPEG": jpeg(0)},
         "val/images/val_9.JPEG is in no class folder, and val/val_annotations.txt, which has its class, is missing",
+    ),
+    "in folders by number": (
+        lambda f: renamed(f, lambda name: re.sub(r"val/images/val_(\d)", r"val/\1/val_\1", name)),
+        "val/0/val_0.JPEG is in a folder that is not named as a class of wnids.txt",
+    ),
+    "training images in no folder": (
+        lambda f: renamed(f, lambda name: re.sub(r"train/.*/", "train/", name)),
+        "has no JPEG images of its classes in train, but train/n00000001_0.JPEG",
     ),
     "too few of a class": (
         lambda f: without(without(SORTED["val/{wnid}/{file}"](f), "annotations"), "val_1."),
