@@ -142,6 +142,10 @@ def stall(request):
     time.sleep(3)
 
 
+def another_part(request):
+    send(request, CONTENT[9:], 206, Content_Range=f"bytes 9-{len(CONTENT) - 1}/{len(CONTENT)}")
+
+
 HALF = len(CONTENT) // 2
 GOOD = {
     "at once": ([whole], 1),
@@ -151,10 +155,7 @@ GOOD = {
     "cut each time": ([lambda request: ranged(request, sent=100_000)], 6),
     "cut, and no ranges": ([cut_at(0.5), whole], 2),
     "cut, then busy": ([cut_at(0.5), status(503), status(503), ranged], 4),
-    "another part than was asked for": (
-        [cut_at(0.5), lambda r: send(r, CONTENT[9:], 206, Content_Range=f"bytes 9-{len(CONTENT) - 1}/{len(CONTENT)}"), ranged],
-        3,
-    ),
+    "another part than was asked for": ([cut_at(0.5), another_part, ranged], 3),
     "of other bytes at first": ([lambda request: send(request, b"x" * len(CONTENT)), whole], 2),
     "a length that is too small": ([lambda request: send(request, CONTENT, Content_Length=HALF), whole], 2),
 }
@@ -178,6 +179,14 @@ def test_what_was_cut_is_not_sent_again(server, capfd):
     assert re.search(r"the connection .*was cut.*; has 0.3 MB, tries again in \S+ s \(attempt 2 of 4\)", said)
     assert "an-archive.tar.gz: goes on at 0.3 MB of 0.5 MB" in said
     assert re.search(r"an-archive.tar.gz: 0.5 MB of 0.5 MB \(100 %\)", said)
+
+
+def test_another_part_than_was_asked_for_is_not_taken(server, capfd):
+    server.answers = [cut_at(0.5), another_part, ranged]
+    download.download(server.address, SHA)
+    said = capfd.readouterr().err
+    assert "the server sends another part than it was asked for: begins anew; has 0 bytes" in said
+    assert server.asked == [None, f"bytes={HALF}-", None] and "is not the official archive" not in said
 
 
 def test_a_later_command_goes_on_where_one_ended(tmp_path, server):
