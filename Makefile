@@ -9,6 +9,14 @@ HOST = 127.0.0.1
 FOLDER = results/tracking
 DATABASE =
 BIN := .venv/bin
+# What a shell sets for other programs of Python's, or for installations elsewhere
+unexport $(filter-out PYTHONIOENCODING PYTHONUTF8 PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE,$(filter PYTHON%,$(.VARIABLES)))
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_NO_BINARY UV_CONSTRAINT UV_OVERRIDE UV_NO_BINARY UV_EXCLUDE_NEWER
+# Where the home can hold no caches, they lie here
+HOLDS_CACHES := $(shell case $${XDG_CACHE_HOME:=$$HOME/.cache} in /*) mkdir -p "$$XDG_CACHE_HOME" && test -w "$$XDG_CACHE_HOME" && echo yes;; esac 2>&-)
+ifneq ($(HOLDS_CACHES),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+endif
 
 .PHONY: reproduce plan throughput data bench lint test faults check-run publish pages ui tracking-server lock
 .DELETE_ON_ERROR:
@@ -76,6 +84,8 @@ tracking-server: .venv/ready
 	@awk '/^[a-z0-9]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	@cd .venv/lib/python*/site-packages && ln -s ../../../../pipeline/core/surroundings.py at_snn_surroundings.py && echo \
+	  'import os, sys; os.path.exists(sys.prefix + "/../pipeline/core/surroundings.py") and __import__("at_snn_surroundings")' > 0_at_snn.pth
 	@touch $@
 
 # After a change of the dependencies in pyproject.toml

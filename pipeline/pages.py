@@ -16,7 +16,7 @@ from pipeline.reporting.page.numbers_in_pages import fill_pages
 
 
 def main() -> None:
-    argparse.ArgumentParser(prog="pipeline.pages", description=__doc__.split("\n\n")[0]).parse_args()
+    argparse.ArgumentParser(prog="pipeline.pages", description=(__doc__ or "").split("\n\n")[0]).parse_args()
     for line in fill_pages():
         print(line)
 

@@ -15,7 +15,7 @@ from pipeline.planning.plan_text import text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="pipeline.plan", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="pipeline.plan", description=(__doc__ or "").split("\n\n")[0])
     common_arguments(parser)
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="devices that work at once (default: 1)")
     parser.add_argument("--device", metavar="NAME", help="where several were measured: whose hours are told, a part of its name")
@@ -26,7 +26,7 @@ def main() -> None:
     campaign, doubt = open_plan(open_campaign(options.scale, options.data))
     estimate = plan(campaign, options.gpus, options.device)
     estimate["notes"] = [*([doubt] if doubt else []), *estimate["notes"]]
-    print(json.dumps(estimate, indent=1, ensure_ascii=False) if options.json else text(estimate))
+    print(json.dumps(estimate, indent=1) if options.json else text(estimate))
 
 
 if __name__ == "__main__":

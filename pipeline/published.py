@@ -13,7 +13,7 @@ from pipeline.core.errors import run_stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="pipeline.published", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="pipeline.published", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--scale", help="publish the weights of this scale")
     scale = parser.parse_args().scale
     for line in publish_scale(scale) if scale else restore_all():

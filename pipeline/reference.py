@@ -20,7 +20,7 @@ from pipeline.planning.reference_curves import check, keep
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="pipeline.reference", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="pipeline.reference", description=(__doc__ or "").split("\n\n")[0])
     common_arguments(parser)
     parser.add_argument("--check", metavar="RUN", help="compare this run instead of keeping the scale's curves")
     options = parser.parse_args()

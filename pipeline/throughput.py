@@ -18,7 +18,7 @@ from pipeline.planning.throughput import SMALL_BATCH, STEPS, measure_on_own_gpu
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="pipeline.throughput", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="pipeline.throughput", description=(__doc__ or "").split("\n\n")[0])
     common_arguments(parser)
     parser.add_argument(
         "--batch", type=int, metavar="N", help=f"images a step (default: the recipe's on a GPU, else {SMALL_BATCH})"

@@ -74,7 +74,7 @@ def rank(module: str) -> tuple[int, int, int]:
     if package != "pipeline":
         return PACKAGES.index(package), 0, 0
     if not rest:
-        return PACKAGES.index(package), -1, 0  # pipeline/__init__.py, which says what there is
+        return PACKAGES.index(package), 0, 0  # pipeline/__init__.py, which says what there is, and begins with core
     room = ROOMS.index(rest[0]) if rest[0] in ROOMS else COMMANDS
     within = REPORTING.index(rest[1]) if rest[0] == "reporting" and len(rest) > 1 and rest[1] in REPORTING else -1
     return PACKAGES.index(package), room, within

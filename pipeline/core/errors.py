@@ -23,7 +23,12 @@ def exit_with(error: UserError, where: str) -> NoReturn:
 
 
 def run_stage(main: Callable[[], None], name: str) -> None:
-    """Run a stage's main function as a command: UserError and OSError end it with one line and code 2, Ctrl-C with 130."""
+    """Run a stage's main function as a command: UserError and OSError end it with one line and code 2, Ctrl-C with 130.
+
+    What its output's encoding lacks is escaped, as a γ where only ASCII can be written.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: it was closed
+        stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except UserError as error:
