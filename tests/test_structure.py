@@ -105,6 +105,29 @@ def test_nothing_but_a_backbones_folder_and_the_paper_knows_its_name():
     assert knowing == set(KNOW_A_BACKBONE)
 
 
+def reads_or_writes_text(call):
+    """Whether a call opens a text file, or takes a program's output as text."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    owner = getattr(getattr(call.func, "value", None), "id", "")
+    modes = [
+        a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str) and set(a.value) <= set("rwaxbt+")
+    ]
+    as_text = {word.arg for word in call.keywords} & {"text", "universal_newlines"}
+    return (
+        name in ("read_text", "write_text")
+        or as_text
+        or (name == "open" and owner != "os" and set("wax") & set("".join(modes)) and "b" not in "".join(modes))
+    )
+
+
+def test_text_is_utf_8_whatever_the_shells_encoding_is():
+    """A call that takes no `encoding` uses the locale's, in which a γ of a table may have no bytes, or others."""
+    for file in FILES.values():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and reads_or_writes_text(node):
+                assert "encoding" in {word.arg for word in node.keywords}, f"{file}:{node.lineno}: give encoding"
+
+
 ADDED_IN_THE_GUIDE = {"baselines/last_step.py", "models/spiking_mlp", "pipeline/reporting/figures/firing.py"}
 
 

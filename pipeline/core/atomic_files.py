@@ -16,7 +16,7 @@ from pipeline.core.errors import UserError
 def read_json(path: Path, *keys: str) -> dict:
     """Read a JSON object and check that it has `keys`. Raises UserError where it can't be read or lacks one."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} can't be read ({error}): delete it, and it is made again") from error
     if not isinstance(content, dict) or not set(keys) <= content.keys():

@@ -90,7 +90,7 @@ def vendor() -> str:
 def read_cpuinfo(field: str) -> str:
     """Read a field of the first processor in /proc/cpuinfo; empty where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), "")

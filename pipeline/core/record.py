@@ -24,7 +24,7 @@ class Record:
         entry = {"event": event, "time": round(time.time(), 3), **content}
         line = json.dumps(entry) + "\n"
         if self.writes:
-            with path_in_errors(self.path), self.path.open("a") as file:
+            with path_in_errors(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())

@@ -93,7 +93,7 @@ def prepare(raw: Raw, data: Data, *, title: str, classes: int) -> Path:
         meta = {"id": data.id, "name": data.name, "title": title, "origin": data.origin, "official": data.official}
         meta |= {"source": data.fingerprint, "classes": classes, "mean": mean, "std": std}
         meta |= {"sha256": digests, "counts": {name: len(indices) for name, (*_, indices) in splits.items()}}
-        (partial / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+        (partial / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(data.folder, ignore_errors=True)
         os.rename(partial, data.folder)
     finally:

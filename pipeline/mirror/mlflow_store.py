@@ -25,7 +25,7 @@ PARENT_TAG = "mlflow.parentRunId"  # nests a run under another one in MLflow's p
 def store_lock():
     """Lock the store for one process at a time on this machine, so that nothing is created twice."""
     path = Path(tempfile.gettempdir()) / f"at-snn-store-{os.getuid()}.lock"
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

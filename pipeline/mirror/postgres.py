@@ -38,13 +38,13 @@ def cluster(folder: Path) -> Iterator[tuple[subprocess.Popen, dict[str, str]]]:
     programs = programs_for(data)
     if not folder.exists():
         create(folder, programs)
-    password = (folder / "password").read_text().strip()
+    password = (folder / "password").read_text(encoding="utf-8").strip()
     with tempfile.TemporaryDirectory(prefix="at-snn-") as socket:  # a socket's path has at most 107 bytes
         give_to_owner(Path(socket))
         log_start = log.stat().st_size if log.exists() else 0
         arguments = ["-D", data, "-c", "listen_addresses=", "-c", f"unix_socket_directories={socket}"]
         arguments += ["-c", f"max_connections={CONNECTIONS}", "-c", "log_checkpoints=off"]
-        with log.open("a") as file:
+        with log.open("a", encoding="utf-8") as file:
             server = subprocess.Popen(
                 [*as_owner(), programs / "postgres", *arguments], stdout=file, stderr=file, cwd="/", start_new_session=True
             )
@@ -75,7 +75,7 @@ def initialize(folder: Path, partial: Path, programs: Path) -> None:
     """Initialize a cluster in `partial`, which is then renamed to `folder`; errors name `folder`."""
     password = partial / "password"
     password.touch(mode=0o600)
-    password.write_text(secrets.token_urlsafe(24) + "\n")
+    password.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
     for path in (partial, password):
         give_to_owner(path)
     arguments = ["--pgdata", partial / "data", "--username", NAME, "--pwfile", password, "--auth", "scram-sha-256"]
@@ -87,7 +87,7 @@ def initialize(folder: Path, partial: Path, programs: Path) -> None:
 
 def run_or_raise(folder: Path, command: list, stdin: str = "") -> None:
     """Run a command as the cluster's owner. Raises UserError with its error where it fails."""
-    run = subprocess.run([*as_owner(), *command], input=stdin, capture_output=True, text=True, cwd="/")
+    run = subprocess.run([*as_owner(), *command], input=stdin, capture_output=True, encoding="utf-8", errors="replace", cwd="/")
     if run.returncode:
         reason = next(iter(re.findall(r"(?:error|ERROR|FATAL): +(.*)", run.stderr)), run.stderr.strip()[-200:])
         access = f", where the system's user {OWNER} may go" if not os.geteuid() else ""
@@ -114,7 +114,7 @@ def programs_for(data: Path) -> Path:
     if not data.parent.exists():
         return folders[max(folders)]
     try:
-        made_by = int((data / "PG_VERSION").read_text())
+        made_by = int((data / "PG_VERSION").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{data} is no cluster of PostgreSQL ({error}): move {data.parent} away, and a new one is filled from the records"
@@ -137,7 +137,7 @@ def version_of(folder: Path) -> int | None:
     """Read the major version of the server in a folder; None where there is none."""
     if not all((folder / name).exists() for name in ("initdb", "postgres", "pg_isready")):
         return None
-    version_line = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True).stdout
+    version_line = subprocess.run([folder / "postgres", "--version"], capture_output=True, encoding="utf-8").stdout
     return int(match[1]) if (match := re.search(r"\) (\d+)", version_line)) else None
 
 

@@ -88,7 +88,7 @@ def allowed_hosts(host: str) -> dict[str, str]:
 @contextlib.contextmanager
 def only_server(folder: Path) -> Iterator[None]:
     """Lock a folder for one server on any machine: PostgreSQL itself looks for another one on this machine only."""
-    with (folder / ".lock").open("a") as file:
+    with (folder / ".lock").open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

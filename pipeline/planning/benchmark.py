@@ -32,7 +32,7 @@ def bench(campaign: Campaign, strict: bool = False) -> Path:
     last_benchmarks = read_benchmarks(benchmark_file)
     partial_file = folder / f".benchmark.{os.getpid()}.json"
     measure(scale, partial_file)
-    benchmarks = json.loads(partial_file.read_text())["benchmarks"]
+    benchmarks = json.loads(partial_file.read_text(encoding="utf-8"))["benchmarks"]
     summary = summarise(benchmarks)
     slower_lines = compare(benchmarks, last_benchmarks)
     os.replace(partial_file, benchmark_file)
@@ -67,7 +67,7 @@ def measure(scale: str, target: Path) -> None:
 def read_benchmarks(path: Path) -> list[dict]:
     """Read the last run's measurements; an empty list where there are none, or where they are of another form."""
     try:
-        benchmarks = json.loads(path.read_text())["benchmarks"]
+        benchmarks = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
         summarise(benchmarks)
         return benchmarks
     except (OSError, ValueError, KeyError, TypeError):

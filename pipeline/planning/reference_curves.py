@@ -184,7 +184,7 @@ def check(campaign: Campaign, id_or_folder: str) -> tuple[str, bool]:
 def stored_run(catalogue: Catalogue, path: Path) -> Run:
     """Read a run from its declaration file, with those that it starts from. Raises UserError where one can't be read."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         data = Data(**{field.name: content["data"][field.name] for field in fields(Data)})
         parent = stored_run(catalogue, path.parents[1] / Path(content["parent"]).name / path.name) if content["parent"] else None
         required = [field.name for field in fields(Run) if field.default is field.default_factory is MISSING]

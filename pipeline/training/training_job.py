@@ -144,7 +144,7 @@ def run_lock(lock: Path, say):
     that started it.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    with lock.open("w", encoding="utf-8") as file:
         os.set_inheritable(file.fileno(), True)  # torchrun, which may replace this process, keeps it
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +170,7 @@ def line_writer(run: Run, log: Path | None):
 
 def append_line(log: Path, line: str) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
+    with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(line + "\n")
 
 

@@ -57,7 +57,7 @@ def judge(values: pd.Series, bound: float, below: bool) -> dict:
 
 def read_sentences() -> dict[str, dict]:
     """Read the paper's sentences, by the name of the claim."""
-    return yaml.safe_load(SENTENCES.read_text())
+    return yaml.safe_load(SENTENCES.read_text(encoding="utf-8"))
 
 
 def claims(campaign: Campaign) -> pd.DataFrame:

@@ -17,7 +17,7 @@ def read_faults() -> list[dict]:
     if not FAULTS.exists():
         return []
     try:
-        entries = [json.loads(line) for line in FAULTS.read_text().splitlines()]
+        entries = [json.loads(line) for line in FAULTS.read_text(encoding="utf-8").splitlines()]
         return [row | {"same": row["outcome"] == SAME} for row in (*kills(entries), *scenarios(entries))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{FAULTS} is damaged ({error}): delete it, or run make faults, which makes it again") from error

@@ -58,7 +58,7 @@ def look_up(path: str, query: str) -> list:
 def json_values(path: str, query: str) -> list:
     """Follow a path of keys into a JSON file, "lines.evaluation=x.accuracy ± accuracy_std"; numbers times the query's factor."""
     factor, query = factor_of(query)
-    value = json.loads((ROOT / path).read_text())
+    value = json.loads((ROOT / path).read_text(encoding="utf-8"))
     *keys, last = query.split(".")
     for key in keys:
         value = item(value, key)
@@ -134,6 +134,7 @@ def fill_pages() -> list[str]:
     lines = []
     for name in PAGES:
         path: Path = ROOT / name
-        atomic_files.replace(path, filled(path.read_text()))
-        lines.append(f"{name}: {len(LINK.findall(path.read_text()))} links to results")
+        atomic_files.replace(path, filled(path.read_text(encoding="utf-8")))
+        links = LINK.findall(path.read_text(encoding="utf-8"))
+        lines.append(f"{name}: {len(links)} links to results")
     return lines
