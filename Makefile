@@ -13,8 +13,8 @@ BIN := .venv/bin
 unexport $(filter-out PYTHONIOENCODING PYTHONUTF8 PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE,$(filter PYTHON%,$(.VARIABLES)))
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_NO_BINARY UV_CONSTRAINT UV_OVERRIDE UV_NO_BINARY UV_EXCLUDE_NEWER
 # Where the home can hold no caches, they lie here
-HOLDS_CACHES := $(shell case $${XDG_CACHE_HOME:=$$HOME/.cache} in /*) mkdir -p "$$XDG_CACHE_HOME" && test -w "$$XDG_CACHE_HOME" && echo yes;; esac 2>&-)
-ifneq ($(HOLDS_CACHES),yes)
+HOLDS_CACHES = cache=$${XDG_CACHE_HOME:-$${HOME:-.}/.cache}; [ "$${cache\#/}" != "$$cache" ] && mkdir -p "$$cache" && [ -w "$$cache" ] && echo yes
+ifneq ($(shell exec 2>&-; $(HOLDS_CACHES)),yes)
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 endif
 

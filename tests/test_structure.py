@@ -106,18 +106,10 @@ def test_nothing_but_a_backbones_folder_and_the_paper_knows_its_name():
 
 
 def reads_or_writes_text(call):
-    """Whether a call opens a text file, or takes a program's output as text."""
+    """Whether a call reads or writes a text file, opens one for writing, or takes a program's output as text."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    owner = getattr(getattr(call.func, "value", None), "id", "")
-    modes = [
-        a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str) and set(a.value) <= set("rwaxbt+")
-    ]
-    as_text = {word.arg for word in call.keywords} & {"text", "universal_newlines"}
-    return (
-        name in ("read_text", "write_text")
-        or as_text
-        or (name == "open" and owner != "os" and set("wax") & set("".join(modes)) and "b" not in "".join(modes))
-    )
+    writes = any(isinstance(argument, ast.Constant) and argument.value in ("w", "a", "x") for argument in call.args)
+    return name in ("read_text", "write_text") or (name == "open" and writes) or any(word.arg == "text" for word in call.keywords)
 
 
 def test_text_is_utf_8_whatever_the_shells_encoding_is():

@@ -14,13 +14,15 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 def put_own_packages_first() -> None:
     """Search the places that PYTHONPATH names, and the user's own, after Python's packages and the environment's.
 
-    PYTHONSAFEPATH is unset for the stages that Snakemake starts: `python -m` would not find them.
+    A place with a sitecustomize.py stays where it is: that is meant to come before all else. PYTHONSAFEPATH is unset for the stages
+    that Snakemake starts: `python -m` would not find them.
     """
     listed = os.environ.get("PYTHONPATH")
     others = {os.path.abspath(place) for place in listed.split(os.pathsep)} if listed else set()
     if site.ENABLE_USER_SITE:
         others.add(site.getusersitepackages())
     others -= {ROOT, *site.getsitepackages()}
+    others -= {place for place in others if os.path.exists(os.path.join(place, "sitecustomize.py"))}
     sys.path.sort(key=lambda place: place in others)
     os.environ.pop("PYTHONSAFEPATH", None)
 
@@ -28,10 +30,15 @@ def put_own_packages_first() -> None:
 def keep_caches_where_they_can_be() -> None:
     """Name folders of the project in XDG_CACHE_HOME and MPLCONFIGDIR where the usual ones can't be made or written."""
     home, own = os.path.expanduser("~"), os.path.join(ROOT, ".cache")
-    if not can_hold(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")) and can_hold(own):
-        os.environ["XDG_CACHE_HOME"] = own
-    if "MPLCONFIGDIR" not in os.environ and not can_hold(os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")):
-        os.environ["MPLCONFIGDIR"] = os.path.join(own, "matplotlib")
+    usual = {
+        "XDG_CACHE_HOME": (os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), own),
+        "MPLCONFIGDIR": (os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), os.path.join(own, "matplotlib")),
+    }
+    if os.environ.get("MPLCONFIGDIR"):
+        del usual["MPLCONFIGDIR"]
+    for variable, (folder, instead) in usual.items():
+        if not can_hold(folder) and can_hold(instead):
+            os.environ[variable] = instead
 
 
 def can_hold(folder: str) -> bool:

@@ -1,10 +1,14 @@
-"""The arithmetic that `auto` chooses, beside the one that it doesn't, measured here."""
+"""The arithmetic that `auto` chooses, beside the one that it doesn't, measured here; threads that a process may not have."""
 
+import os
+import subprocess
+import sys
 from time import perf_counter
 
 import pytest
 import torch
 
+from pipeline.core.paths import ROOT
 from pipeline.evaluation import device
 from pipeline.planning import roofline
 
@@ -76,3 +80,56 @@ def test_fp16_alone_has_a_scaler_which_keeps_small_gradients():
     small = torch.tensor(2.0**-14, requires_grad=True)  # times 2^-11 it is below what fp16 can hold, 2^-24
     (scaler.scale(small.half() * 2.0**-11)).backward()
     assert small.grad > 0 and (small.half() * 2.0**-11).item() == 0
+
+
+ON_THREADS = """
+import sys, torch
+from pipeline.core.errors import run_stage
+from pipeline.evaluation.device import open_device
+run_stage(lambda: open_device("float32", int(sys.argv[1])), "train")
+torch.nn.Conv2d(3, 48, 3, padding=1, bias=False)(torch.rand(64, 3, 32, 32)).square().sum().backward()
+print("computed on", torch.get_num_threads())
+"""
+
+
+def on_threads(threads: int, **environment: str) -> subprocess.CompletedProcess:
+    """A process that opens its device for so many threads, then computes on them. OpenMP reads its environment once."""
+    surroundings = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "MKL_", "GOMP_"))}
+    command = [sys.executable, "-c", ON_THREADS, str(threads)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=surroundings | environment)
+
+
+@pytest.mark.parametrize(
+    "variable, value, threads",
+    (
+        ("OMP_THREAD_LIMIT", "1", 2),
+        ("OMP_THREAD_LIMIT", "3", 4),
+        ("OMP_DYNAMIC", "true", 2),
+        ("OMP_MAX_ACTIVE_LEVELS", "0", 2),
+    ),
+)
+def test_settings_that_allow_fewer_threads_are_refused_in_one_line(variable, value, threads):
+    """oneDNN would wait for the missing threads for ever."""
+    run = on_threads(threads, **{variable: value})
+    line = f"{variable}={value} allows fewer threads than the {threads} that are declared: unset {variable}"
+    assert (run.returncode, run.stderr, run.stdout) == (2, f"pipeline.train: error: {line}\n", "")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    (
+        {"OMP_THREAD_LIMIT": "2"},
+        {"OMP_THREAD_LIMIT": "many"},
+        {"OMP_NUM_THREADS": "0"},
+        {"MKL_NUM_THREADS": "1", "OMP_DYNAMIC": "false"},
+    ),
+    ids=str,
+)
+def test_the_declared_threads_are_what_a_process_has_whatever_else_is_set(environment):
+    run = on_threads(2, **environment)
+    assert (run.returncode, run.stdout) == (0, "computed on 2\n"), run.stderr
+
+
+def test_one_thread_is_within_every_limit():
+    run = on_threads(1, OMP_THREAD_LIMIT="1", OMP_DYNAMIC="true", OMP_MAX_ACTIVE_LEVELS="0")
+    assert (run.returncode, run.stdout) == (0, "computed on 1\n"), run.stderr
