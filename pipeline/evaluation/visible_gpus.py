@@ -142,7 +142,7 @@ def listed_by_nvidia_smi() -> list[Gpu]:
         ["nvidia-smi", "-L"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,
     )
@@ -174,7 +174,7 @@ def listed_by_driver() -> list[Gpu]:
     """
     gpus = []
     for file in sorted(DRIVER.glob("gpus/*/information")):
-        fields = dict(re.findall(r"^([^:\n]+):\s*(.*?)\s*$", file.read_text(errors="replace"), re.MULTILINE))
+        fields = dict(re.findall(r"^([^:\n]+):\s*(.*?)\s*$", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
         minor, uuid = fields.get("Device Minor", ""), fields.get("GPU UUID", "")
         if not (DEVICE_FILES / f"nvidia{minor}").exists():
             continue

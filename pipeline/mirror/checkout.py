@@ -69,7 +69,7 @@ def written(name: str) -> Iterator[Path]:
     """Write a file with a name beside FILE, for the block to put it in place: it keeps its inode."""
     partial = partial_path(FILE)
     try:
-        with path_in_errors(partial), partial.open("w") as file:
+        with path_in_errors(partial), partial.open("w", encoding="utf-8") as file:
             content = {"checkout": name, "folder": own_folder(), "inode": os.fstat(file.fileno()).st_ino}
             file.write(json.dumps(content) + "\n")
             file.flush()
