@@ -1,6 +1,6 @@
 """Write the tables of a whole campaign (stage 4).  python -m pipeline.aggregate --scale smoke
 
-MLflow is filled from records and evaluations first, then read for the tables; a number that differs from its record is refused.
+MLflow is filled from records and evaluations first, then compared with them; a number that differs from its record is refused.
 Tables carry the project's own ids, so they are the same bytes everywhere; MLflow's ids stand in results/<scale>/links.csv.
 """
 # Tested in tests/workflow/test_results.py

@@ -1,4 +1,4 @@
-"""Fill MLflow, read it back, and write the tables of a whole campaign.
+"""Fill MLflow, compare it with the records, and write the tables of a whole campaign.
 
 The command is pipeline.aggregate, whose text says how it is used and by which rules.
 """
