@@ -77,14 +77,15 @@ def processes(*parts):
 
 
 def copy_tree(folder):
-    """What git would add of this project if it were in no repository, without results: a ZIP's content can be copied too."""
+    """What git would add of this project if it were in no repository, without data and results: a ZIP's content can be copied too."""
     with tempfile.TemporaryDirectory() as empty:
         own = os.environ | {"GIT_DIR": empty, "GIT_WORK_TREE": str(ROOT)}
         subprocess.run(["git", "init", "--quiet"], env=own, check=True)
         words = ["git", "ls-files", "-o", "--exclude-standard"]
         listed = subprocess.run(words, cwd=ROOT, env=own, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not (name.startswith("results/") and name != "results/README.md"):
+        made = name.startswith(("data/", "results/")) and name != "results/README.md"
+        if (ROOT / name).is_file() and not made:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
 
