@@ -8,6 +8,7 @@ sets, so those are no stage's: each is tracked by itself, as data/prepared/<id>.
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,9 +47,23 @@ def reproduce(campaign: Campaign, target: str) -> int:
     dvc = [sys.executable, "-m", "dvc"]
     if target == "reproduce":
         for step in (shlex.split(graph_command(campaign, "data")), [*dvc, "add", *data_folders(campaign)]):
-            if code := subprocess.run(step).returncode:
+            if code := run_to_its_end(step):
                 return code
-    return subprocess.run([*dvc, "repro", str(write_stages(campaign, target))]).returncode
+    file = write_stages(campaign, target)
+    code = run_to_its_end([*dvc, "repro", str(file)])
+    if code and not file.with_suffix(".lock").exists():
+        file.unlink()  # nothing came out yet: dvc pull would ask for it
+    return code
+
+
+def run_to_its_end(command: list[str]) -> int:
+    """Run a command and return its exit code. Ctrl-C, which it gets too, doesn't end this process before it has saved its work."""
+    with subprocess.Popen(command) as process:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
 
 def write_stages(campaign: Campaign, target: str) -> Path:

@@ -113,6 +113,8 @@ def test_metrics_and_plots_show_the_tables_numbers(versioned):
 def test_a_clone_that_pulls_draws_tables_and_report_without_training(versioned, tmp_path):
     clone = cloned(versioned, tmp_path)
     dvc(clone, "pull")
+    pulled = {path.name for path in (clone / "results/tiny/weights").rglob("*") if path.is_file()}
+    assert pulled == {"final.safetensors", "record.jsonl"}, "no checkpoints, no locks"
     assert "up to date" in dvc(clone, "status", STAGES)
     assert jobs(snakemake(clone, "-n")) == {}, "nothing is left to do"
     (clone / "results/tiny/report.html").unlink()
@@ -251,7 +253,9 @@ def test_a_clone_of_a_published_campaign_loses_nothing_and_trains_nothing(versio
     dvc(fresh, "gc", "--force", "--workspace")
     made = ran(dvc(fresh, "repro", "campaign"))
     assert made["evaluate"] == 4 and "train" not in made
-    assert kept_by_dvc(fresh, "tiny") == kept_by_dvc(clone, "tiny")
+    before, after = kept_by_dvc(clone, "tiny"), kept_by_dvc(fresh, "tiny")
+    records = {path for path in before if path.endswith("/record.jsonl")}  # of trainings, as written; git has them in runs/
+    assert after == {path: before[path] for path in before.keys() - records} and len(records) == 4
     new = {line.split()[-1] for line in git(fresh, "status", "--short", "--untracked-files=all").splitlines() if line[:2] == "??"}
     assert new == {STAGES, "results/tiny/dvc.lock", *(f"{path}.dvc" for path in data_of(fresh))}
 
@@ -276,6 +280,15 @@ def test_a_mistyped_scale_is_one_line_and_changes_nothing(versioned, params, mes
     first, last = run.stderr.splitlines()
     assert re.match(f"pipeline.versioned: error: {message}", first) and last.startswith("ERROR: failed to reproduce '")
     assert git(versioned, "status", "--short") == ""
+
+
+def test_stages_of_which_nothing_came_out_are_taken_back(versioned):
+    (versioned / "tests/benchmarks").rename(versioned / "tests/elsewhere")
+    run = call(versioned, "pipeline.versioned", "bench", "--scale", "tiny")
+    (versioned / "tests/elsewhere").rename(versioned / "tests/benchmarks")
+    assert run.returncode != 0 and "tests/benchmarks" in run.stderr
+    assert not (versioned / "results/tiny/bench/dvc.yaml").exists()
+    assert git(versioned, "status", "--short") == "" and "up to date" in dvc(versioned, "pull")
 
 
 def test_a_changed_seed_runs_its_jobs_and_no_other(versioned):
