@@ -14,7 +14,7 @@ from pipeline.core.errors import run_stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="pipeline.versioned", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="pipeline.versioned", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("target", choices=TARGETS, help="all of the campaign, or the speed of its methods")
     parser.add_argument("--scale", help="a declaration in workflow/experiments (default: the one that params.yaml names)")
     options = parser.parse_args()

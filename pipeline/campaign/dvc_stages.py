@@ -23,7 +23,7 @@ from pipeline.core.paths import ROOT
 
 TARGETS = ("reproduce", "bench")
 CODE = ["models", "baselines", "pipeline", "requirements.lock"]
-GRAPH = ["Snakefile", "workflow/rules", "workflow/report", "workflow/run.sh", "workflow/no_later_than_now.sh"]
+GRAPH = ["Snakefile", *(f"workflow/{name}" for name in ("rules", "report", "run.sh", "start.py", "no_later_than_now.sh"))]
 IN_CACHE = ("weights", "arrays")  # too large for git
 BENCH_FILES = ("benchmark.json", "cost.png", "index.html", "ratios.json")
 METRICS = ("metrics.json", "ratios.json")
@@ -34,7 +34,7 @@ HEAD = "# Written by python -m pipeline.versioned from the declaration of this s
 def read_params() -> dict:
     """Read params.yaml: its scale, and its folder of images where it names one. Raises UserError where it names no scale."""
     try:
-        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     except yaml.YAMLError:
         params = None
     if not isinstance(params, dict) or params.get("scale") is None:
@@ -74,7 +74,7 @@ def write_stages(campaign: Campaign, target: str) -> Path:
     }[target]
     text = HEAD + yaml.safe_dump(content, sort_keys=False, width=130)
     file = folder / "dvc.yaml"
-    if not file.exists() or file.read_text() != text:
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
         folder.mkdir(parents=True, exist_ok=True)
         replace(file, text)
     return file
@@ -129,5 +129,5 @@ def data_folders(campaign: Campaign) -> list[str]:
 def declarations(scale: str) -> list[str]:
     """List the files that declare a scale: its own, and that of each scale it extends."""
     path = EXPERIMENTS / f"{scale}.yaml"
-    base = yaml.safe_load(path.read_text()).get("extends")
+    base = yaml.safe_load(path.read_text(encoding="utf-8")).get("extends")
     return [str(path.relative_to(ROOT)), *(declarations(base) if base else [])]
