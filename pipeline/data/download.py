@@ -20,10 +20,8 @@ ATTEMPTS = 4  # in a row that bring nothing
 PAUSE = 2.0  # seconds before the next attempt, more after each one
 TIMEOUT = (20, 60)  # seconds to connect, and without a byte
 CHUNK = 2**16  # bytes
-LINE_SHARE, LINE_SECONDS = (
-    0.1,
-    (2, 60),
-)  # a line of progress: for so much of the file, and after so many seconds at least and most
+LINE_SHARE = 0.1  # of the file, for which a line of progress is due
+LINE_SECONDS = (2, 60)  # after which one comes at the earliest, and at the latest
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}  # of HTTP: the server may answer later
 
 
