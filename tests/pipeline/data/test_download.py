@@ -92,6 +92,7 @@ class Server:
 
         context, self.certificate = certified(folder)
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.handle_error = lambda *_: None  # of a client that has gone
         self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         self.address = f"https://127.0.0.1:{self.http.server_port}/an-archive.tar.gz"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
