@@ -19,6 +19,7 @@ from snakemake.cli import get_argument_parser, parse_args
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.published_weights import restore_all
 from pipeline.core.errors import UserError, exit_with, nearest
+from pipeline.core.openmp import check_threads
 from pipeline.core.paths import RESULTS, ROOT
 from pipeline.evaluation.gpu_locks import jobs_at_once
 
@@ -42,12 +43,15 @@ def start(workflow, campaign: Campaign) -> None:
     try:
         typed, settings = read_options()
         refuse_mistakes(typed, settings)
+        is_local = settings.executor in (None, "local")
+        if is_local and runs_jobs(settings):
+            check_threads(campaign.experiment.threads)
         is_free = take_lock(wait=runs_jobs(settings))
         if is_free:
             shutil.rmtree(SNAKEMAKES_LOCKS, ignore_errors=True)
         for line in (*restore_all(), *say_what_is_trained_again(campaign)):
             print(line, file=sys.stderr)
-        if settings.executor in (None, "local") and "gpu" not in settings.resources and (jobs := jobs_at_once()):
+        if is_local and "gpu" not in settings.resources and (jobs := jobs_at_once()):
             workflow.register_resource("gpu", jobs)  # a GPU for each job
     except OSError as error:
         exit_with(UserError(f"{error}: check the path, its permissions and the space left"), "Snakefile")

@@ -73,7 +73,7 @@ def build_library(compiler: str, version: str) -> bytes:
 def read(path: Path) -> bytes | None:
     """Read a library that `keep` wrote; None where there is none, or its bytes are not those of the digest at its end."""
     try:
-        content = path.read_bytes()
+        content = path.read_bytes() if path.is_file() else b""
     except OSError:
         return None
     library, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]

@@ -14,17 +14,25 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 def put_own_packages_first() -> None:
     """Search the places that PYTHONPATH names, and the user's own, after Python's packages and the environment's.
 
-    A place with a sitecustomize.py stays where it is: that is meant to come before all else. PYTHONSAFEPATH is unset for the stages
-    that Snakemake starts: `python -m` would not find them.
+    A place that holds a sitecustomize.py alone stays where it is: that is meant to come before all else. PYTHONSAFEPATH is unset for
+    the stages that Snakemake starts: `python -m` would not find them.
     """
     listed = os.environ.get("PYTHONPATH")
     others = {os.path.abspath(place) for place in listed.split(os.pathsep)} if listed else set()
     if site.ENABLE_USER_SITE:
         others.add(site.getusersitepackages())
     others -= {ROOT, *site.getsitepackages()}
-    others -= {place for place in others if os.path.exists(os.path.join(place, "sitecustomize.py"))}
+    others -= {place for place in others if holds_customization_alone(place)}
     sys.path.sort(key=lambda place: place in others)
     os.environ.pop("PYTHONSAFEPATH", None)
+
+
+def holds_customization_alone(place: str) -> bool:
+    """Tell whether a folder has a sitecustomize.py, and no package that could take the place of another."""
+    try:
+        return {"sitecustomize.py"} <= set(os.listdir(place)) <= {"sitecustomize.py", "usercustomize.py", "__pycache__"}
+    except OSError:
+        return False
 
 
 def keep_caches_where_they_can_be() -> None:

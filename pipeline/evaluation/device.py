@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.core.errors import UserError
+from pipeline.core.openmp import check_threads
 from pipeline.core.provenance import processor, vendor
 
 MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}  # precisions with float32 weights: the type of their products
@@ -74,22 +74,6 @@ def open_device(declared_precision: str, threads: int) -> ComputeDevice:
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
     return ComputeDevice(device, resolve_precision(declared_precision))
-
-
-def check_threads(threads: int) -> None:
-    """Raise UserError where settings give OpenMP fewer threads than it is asked for: oneDNN waits for ever for the others."""
-    try:
-        openmp = ctypes.CDLL("libgomp.so.1")  # PyTorch's, which is loaded
-    except OSError:
-        return
-    reasons = {
-        "OMP_THREAD_LIMIT": openmp.omp_get_thread_limit() < threads,
-        "OMP_DYNAMIC": openmp.omp_get_dynamic(),
-        "OMP_MAX_ACTIVE_LEVELS": openmp.omp_get_max_active_levels() < 1,
-    }
-    for variable in (variable for variable, fewer in reasons.items() if fewer and threads > 1):
-        value = os.environ.get(variable)
-        raise UserError(f"{variable}={value} allows fewer threads than the {threads} that are declared: unset {variable}")
 
 
 def be_deterministic() -> None:

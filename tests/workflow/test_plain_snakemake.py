@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from copied import call, jobs, one_line, snakemake
+from copied import TINY, call, jobs, one_line, snakemake
 
 LOCK = ".snakemake/run.lock"
 LOOKS = (["-n"], ["--summary"], ["--unlock"], ["--list-rules"], ["--rulegraph"], ["--report", "report.html"])
@@ -89,6 +89,15 @@ def test_what_would_make_finished_runs_again_is_refused(cloned, words, message):
     for also in ([], ["-n"]):
         one_line(snakemake(cloned, *words, *also), "Snakefile", message)
     assert evidence(cloned) == before
+
+
+def test_settings_of_openmp_that_a_training_would_wait_for_are_refused_before_any_job(cloned):
+    (cloned / "workflow/experiments/two.yaml").write_text(TINY.replace("scale: tiny", "scale: two\nthreads: 2"))
+    one_line(
+        snakemake(cloned, scale="two", OMP_THREAD_LIMIT="1"), "Snakefile", "OMP_THREAD_LIMIT=1 allows fewer threads than the 2"
+    )
+    assert not (cloned / "results/two").exists()
+    assert snakemake(cloned, "-n", scale="two", OMP_THREAD_LIMIT="2").returncode == 0
 
 
 def test_another_working_folder_is_refused(cloned, tmp_path):

@@ -158,6 +158,14 @@ def test_float64_is_never_served(outcomes):
     assert outcomes["first"]["torch.float32"] and not outcomes["first"]["torch.float64"]
 
 
+def test_a_pipe_in_place_of_the_library_stops_nobody(build_here, tmp_path):
+    library, _ = build_here()
+    (file,) = (tmp_path / "cache/at-snn").iterdir()
+    file.unlink()
+    os.mkfifo(file)
+    assert build_here() == (library, 2) and file.is_file()
+
+
 def test_only_a_processor_is_served(monkeypatch):
     monkeypatch.setattr(build, "library", lambda: (object(), "pretended"))
     assert native.supports(torch.ones(1)) and native.supports(torch.ones(1, dtype=torch.bfloat16))

@@ -61,12 +61,16 @@ def test_a_package_that_is_only_on_pythonpath_is_found(foreign):
     assert (found.returncode, found.stdout) == (0, b"imported\n"), found.stderr
 
 
-def test_a_sitecustomize_on_pythonpath_comes_first(foreign):
+def test_a_sitecustomize_alone_on_pythonpath_comes_first(foreign, tmp_path):
     """Some of Python's installations have one of their own, and tools that are to come before all else need theirs to be found."""
     code = "import sys, pipeline; print(sys.path.index(sys.argv[1]) < [p.endswith('lib-dynload') for p in sys.path].index(True))"
     assert run("-c", code, str(foreign), PYTHONPATH=str(foreign)).stdout == b"False\n"
     (foreign / "sitecustomize.py").touch()
-    assert run("-c", code, str(foreign), PYTHONPATH=str(foreign)).stdout == b"True\n"
+    assert run("-c", code, str(foreign), PYTHONPATH=str(foreign)).stdout == b"False\n", "packages beside it stay behind"
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "sitecustomize.py").touch()
+    assert run("-c", code, str(alone), PYTHONPATH=str(alone)).stdout == b"True\n"
 
 
 def test_make_gives_its_programs_nothing_that_is_meant_for_others(tmp_path):
