@@ -1,6 +1,6 @@
 # AT-SNN: from workflow/experiments/<scale>.yaml to results/<scale>/report.html
 from pipeline.command_line import from_config
-from pipeline.campaign.freshness import is_settled
+from pipeline.campaign.freshness import evaluation_inputs, inputs_here, is_settled, targets
 from workflow.start import start
 
 configfile: "params.yaml"
@@ -12,8 +12,7 @@ BEGIN = "workflow/no_later_than_now.sh {input} && exec "  # of every job that ha
 
 def inputs_of(product):
     """Of tables, claims, report or a figure. File times decide nothing where the bytes are those that it was made from."""
-    files = campaign.inputs_of(product)
-    return ancient(files) if is_settled(campaign, product) else files
+    return ancient(inputs_here(campaign, product)) if is_settled(campaign, product) else campaign.inputs_of(product)
 
 
 include: "workflow/rules/data.smk"
@@ -32,4 +31,4 @@ onerror:
 rule all:
     default_target: True
     input:
-        campaign.targets(),
+        targets(campaign),

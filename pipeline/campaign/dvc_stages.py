@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.campaign.campaign import Campaign
+from pipeline.campaign.freshness import targets
 from pipeline.campaign.read_declaration import EXPERIMENTS
 from pipeline.core.atomic_files import replace
 from pipeline.core.errors import UserError
@@ -115,8 +116,13 @@ def stage(command: str, inputs: list[str], outputs: list[str], wdir: str) -> dic
 
 
 def output_names(campaign: Campaign) -> list[str]:
-    """List what the targets are in a campaign's folder: its tables one by one, since one is a metric, else files and folders."""
-    paths = [Path(path) for path in campaign.targets()]
+    """List what the targets are in a campaign's folder: its tables one by one, since one is a metric, else files and folders.
+
+    Arrays that DVC tracked before stay among them, where they are missing too: dvc pull or dvc checkout brings them back.
+    """
+    locked = campaign.folder / "dvc.lock"
+    was_tracked = locked.exists() and f"{campaign.folder}/arrays" in locked.read_text(encoding="utf-8")
+    paths = [Path(path) for path in (campaign.targets() if was_tracked else targets(campaign))]
     parts = [path.relative_to(campaign.folder).parts for path in paths if path.is_relative_to(campaign.folder)]
     return list(dict.fromkeys("/".join(part if part[0] == "tables" else part[:1]) for part in parts))
 

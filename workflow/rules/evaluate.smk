@@ -1,7 +1,7 @@
 # All evaluations of one run's weights in one process.
 rule evaluate:
     input:
-        lambda wildcards: ancient(campaign.evaluation_inputs(wildcards.measured)),
+        lambda wildcards: ancient(evaluation_inputs(campaign, wildcards.measured)),
     output:
         results=f"{campaign.folder}/evals/{{measured}}.json",
         arrays=f"{campaign.folder}/arrays/{{measured}}.npz",
