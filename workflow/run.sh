@@ -6,7 +6,10 @@ target=$1
 shift
 case $PROFILE in
   "") ;;
-  */*) set -- --profile "$PROFILE" "$@" ;;
+  */*)
+    [ -d "$PROFILE" ] || { echo "run.sh: there is no profile $PROFILE: PROFILE is slurm, or the folder of one of your own" >&2; exit 2; }
+    set -- --profile "$PROFILE" "$@"
+    ;;
   *) set -- --workflow-profile "$PROFILE" "$@" ;;
 esac
 PATH="$PWD/.venv/bin:$PATH" exec snakemake --cores all "$@" -- "$target"

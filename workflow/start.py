@@ -33,6 +33,12 @@ LOOKS = (  # options with which Snakemake runs no job: they wait for nobody
 )
 
 
+def check_folder() -> None:
+    """Print that Snakemake works in another folder than the project's, where it does, and exit with code 2."""
+    if Path.cwd().resolve() != ROOT:
+        exit_with(UserError(f"Snakemake works in {Path.cwd()}: start it in {ROOT}, without --directory"), "Snakefile")
+
+
 def start(workflow, campaign: Campaign) -> None:
     """Make this Snakemake the only one here, with published weights in place; print a mistake as one line and exit with code 2.
 
@@ -72,10 +78,8 @@ def runs_jobs(settings: Namespace) -> bool:
 
 
 def refuse_mistakes(typed: Namespace, settings: Namespace) -> None:
-    """Raise UserError for a place, a profile or triggers with which this Snakemake would do something else than was meant."""
-    if Path.cwd().resolve() != ROOT:
-        raise UserError(f"Snakemake works in {Path.cwd()}: start it in {ROOT}, without --directory")
-    if settings.profile and not typed.profile:
+    """Raise UserError for a profile or triggers with which this Snakemake would do something else than was meant."""
+    if settings.profile not in (None, ["none"]) and not typed.profile:
         raise UserError(
             f"{EXPORTED}={os.environ[EXPORTED]} is only exported: --profile {os.environ[EXPORTED]} (with make: "
             f"PROFILE={os.environ[EXPORTED]}) runs the jobs where that profile says, unset {EXPORTED} runs them here"

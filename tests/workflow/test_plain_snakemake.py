@@ -71,6 +71,7 @@ def test_an_exported_profile_is_refused_in_one_line_that_says_how_to_ask_for_it(
     assert evidence(cloned) == before
     for words in (["--profile", str(site)], ["--profile", "none"]):
         assert snakemake(cloned, "-n", *words, SNAKEMAKE_PROFILE="/elsewhere").returncode == 0, words
+    assert snakemake(cloned, "-n", SNAKEMAKE_PROFILE="none").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,8 @@ def test_settings_of_openmp_that_a_training_would_wait_for_are_refused_before_an
 
 
 def test_another_working_folder_is_refused(cloned, tmp_path):
+    elsewhere = snakemake(tmp_path, "-n", "--snakefile", str(cloned / "Snakefile"))
+    one_line(elsewhere, "Snakefile", f"works in {tmp_path}: start it in {cloned}, without --directory")
     shutil.copy(cloned / "params.yaml", tmp_path)
     one_line(snakemake(cloned, "--directory", str(tmp_path)), "Snakefile", f"works in {tmp_path}: start it in {cloned}")
     assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml", ".snakemake"}
