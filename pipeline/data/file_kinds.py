@@ -39,15 +39,20 @@ NAMES = (
     (r".*\.(zip|tar|tgz|gz|bz2|xz|7z|rar)", "an archive"),
     (r".*\.(npz|npy|h5|hdf5|pt|pth|beton|csv)", "arrays or tables"),
 )
-LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
-LEFT_BEHIND |= {"lost+found", "system volume information"}
+LEFT_BEHIND = re.compile(  # names of files and folders, besides hidden ones
+    r"""(eh)?thumbs(_vista)?\.db | desktop\.ini | desktop\ d[bf] | icon(\r|\uf00d) | picasa\.ini | zbthumbnail\.info
+    | __macosx | temporary\ items | network\ trash\ folder | @eadir | @tmp | @recycle | @recently-snapshot | \#recycle | \#snapshot
+    | \$recycle\.bin | recycler | recycled | lost\+found | found\.\d{3} | system\ volume\ information | aquota\.(user|group)
+    | __pycache__ | .*~ | \#.*\#""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# What Windows and macOS note about a file beside it, on a disk that has no place for that: a.JPEG:Zone.Identifier
+STREAM = re.compile(r"[:\uf03a](zone\.identifier|encryptable|smartscreen|afp_\w+|com\.[\w.#]+)(:\$data)?$", re.IGNORECASE)
 
 
 def is_left_behind(name: str) -> bool:
-    """Tell whether a relative name is, or lies in, something hidden or left behind by macOS, Windows or a file server."""
-    return any(
-        part.startswith(".") or part.lower() in LEFT_BEHIND or part.endswith(":Zone.Identifier") for part in name.split("/")
-    )
+    """Tell whether a relative name is, or lies in, something hidden or left behind by a system, a file server or an editor."""
+    return any(part.startswith(".") or LEFT_BEHIND.fullmatch(part) or STREAM.search(part) for part in name.split("/"))
 
 
 def kind_of(content: bytes) -> str:

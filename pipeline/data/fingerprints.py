@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.core.atomic_files import replace
 from pipeline.core.errors import UserError
+from pipeline.data.file_kinds import is_left_behind
 
 FINGERPRINTS = Path("data/fingerprints")
 
@@ -33,7 +34,7 @@ def remembered(paths: list[Path], compute: Callable[[], object]):
 
 
 def files_below(path: Path) -> list[tuple[str, os.stat_result]]:
-    """List all files at or below a path: full name and stat. Raises UserError where one can't be read."""
+    """List all files at or below a path that no system left behind: full name and stat. Raises UserError for a closed folder."""
     try:
         return list(walk(str(path), set())) if path.is_dir() else [(str(path), path.stat())]
     except OSError as error:
@@ -41,14 +42,25 @@ def files_below(path: Path) -> list[tuple[str, os.stat_result]]:
 
 
 def walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the files below a folder, following links. Raises OSError where they lead to a folder twice: they may be circular."""
+    """Yield the files below a folder, following links. Raises OSError where they lead to a folder twice: they may be circular.
+
+    What systems leave behind is not looked at. A link that leads nowhere is a file here, and fails when it is read.
+    """
     folder_stat = os.stat(folder)
     if (folder_stat.st_dev, folder_stat.st_ino) in seen:
         raise OSError(f"links lead to {folder!r} twice")
     seen.add((folder_stat.st_dev, folder_stat.st_ino))
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if is_left_behind(entry.name):
+                continue
+            try:
+                is_folder, entry_stat = entry.is_dir(), entry.stat()
+            except OSError:
+                if not entry.is_symlink():
+                    raise
+                is_folder, entry_stat = False, entry.stat(follow_symlinks=False)
+            if is_folder:
                 yield from walk(entry.path, seen)
             else:
-                yield entry.path, entry.stat()
+                yield entry.path, entry_stat

@@ -45,7 +45,7 @@ def open_tree(place: Path, folder: str) -> Iterator[Tree]:
     """
     if place.is_dir():
         names = sorted(name[len(str(place)) + 1 :] for name, _ in files_below(place))
-        yield Tree(place, [name for name in names if not is_left_behind(name)], lambda name: content_of(place / name, LARGEST))
+        yield Tree(place, names, lambda name: content_of(place / name, LARGEST))
         return
     with ExitStack() as stack:
         try:

@@ -56,7 +56,9 @@ def test_what_systems_leave_behind_is_told_from_what_people_put_there():
     left = (
         ".DS_Store a/._b.JPEG Thumbs.db a/thumbs.DB DESKTOP.INI __MACOSX/a/b @eaDir/x .git/config a.JPEG:Zone.Identifier".split()
     )
-    kept = "a.JPEG train/x.y/z Thumbs.dbx desktop n01443537/images/n01443537_0.JPEG".split()
+    left += "Thumbs.db:encryptable ehthumbs.db ehthumbs_vista.db Picasa.ini __pycache__/a.pyc found.000/x lost+found wnids.txt~".split()
+    left += ["#wnids.txt#", ".#wnids.txt", "a.JPEG:Zone.Identifier:$DATA", "System Volume Information/x", "Icon\r", "#recycle/a"]
+    kept = "a.JPEG train/x.y/z Thumbs.dbx desktop c:d found.txt ~a n01443537/images/n01443537_0.JPEG".split()
     assert all(map(is_left_behind, left)) and not any(map(is_left_behind, kept))
 
 

@@ -232,3 +232,15 @@ def test_a_part_of_the_set_is_told_where_the_whole_lies(tmp_path):
     folder = unpacked(tmp_path, official_files()) / "tiny-imagenet-200/train"
     with pytest.raises(UserError, match="it lies in .*/tiny-imagenet-200; name "):
         tiny_imagenet.source(folder)
+
+
+def test_links_that_lead_nowhere_are_named_only_where_they_are_needed(tmp_path, official):
+    folder = unpacked(tmp_path / "data", official_files())
+    place = folder / "tiny-imagenet-200"
+    for name in (".#wnids.txt", "train/.#n00000001", "readme.txt", "val/images/.#val_0.JPEG", "ring"):
+        (place / name).symlink_to("ring" if name == "ring" else "joe@h.1:2")
+    assert tiny_imagenet.source(folder) == official[0]
+    for name in ("val/images/val_0.JPEG", "wnids.txt"):
+        (place / name).unlink(), (place / name).symlink_to("/nowhere")
+        with pytest.raises(UserError, match=f"{name} can't be read: it is a link to /nowhere, where no file is; bring that file"):
+            tiny_imagenet.source(folder)
