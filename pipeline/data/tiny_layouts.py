@@ -6,6 +6,7 @@ Wherever they lie, an image keeps its official name, train/<wnid>/images/<file>.
 """
 # Tested in tests/pipeline/data/datasets/test_tiny_layouts.py
 
+import codecs
 import re
 from dataclasses import dataclass
 
@@ -35,11 +36,17 @@ def official(file: str) -> str:
     return f"{file.rpartition('.')[0]}.JPEG" if is_jpeg(file) else file
 
 
+def decoded(content: bytes) -> str:
+    """Decode a text of the set, also one that an editor has saved with a byte order mark."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding, errors="replace")
+
+
 def class_names(tree: Tree) -> tuple[list[str], bytes]:
     """List the classes by wnids.txt or, without it, by the folders of train, sorted; and the bytes that name them."""
     if WNIDS in tree.names:
         content = tree.read(WNIDS)
-        return sorted(content.decode(errors="replace").split()), content
+        return sorted(decoded(content).split()), content
     folders = {name.split("/")[1] for name in tree.names if name.startswith("train/") and name.count("/") > 1}
     wnids = sorted(folder for folder in folders if WNID.fullmatch(folder))
     return wnids, "".join(f"{wnid}\n" for wnid in wnids).encode()
@@ -54,7 +61,10 @@ def training_images(tree: Tree, wnids: list[str]) -> dict[str, Image]:
         if parts[0] != "train" or len(parts) < 3:
             continue
         if parts[1] not in inner:
-            raise UserError(f"{tree.place}/train/{parts[1]} is a class that {WNIDS} does not name: not TinyImageNet")
+            if not WNID.fullmatch(parts[1]) and not is_jpeg(name):
+                continue  # a tool's or person's notes
+            fault = f"{tree.place}/train/{parts[1]} is a folder that is not named as a class of {WNIDS}"
+            raise UserError(f"{fault}: move it away, or {UNPACK}")
         if parts[2] == "images":
             inner[parts[1]].append(name)
         elif len(parts) == 3 and is_jpeg(name):
@@ -85,18 +95,24 @@ def validation_images(tree: Tree, wnids: list[str]) -> tuple[dict[str, Image], b
     """
     unsorted = {name.removeprefix("val/images/"): name for name in tree.names if name.startswith("val/images/")}
     unsorted = {file: name for file, name in unsorted.items() if not (file.split("/")[0] in wnids and is_jpeg(file))}
-    if ANNOTATIONS in tree.names:
-        content = tree.read(ANNOTATIONS)
+    content = tree.read(ANNOTATIONS) if ANNOTATIONS in tree.names else b""
+    if decoded(content).strip():
         return annotated_images(tree, read_annotations(tree, content, wnids), unsorted, wnids), content
     images = sorted_images(tree, wnids)
-    for file, name in unsorted.items():
+    for file, name in (beside_images(tree) | unsorted).items():
         if f"val/images/{official(file)}" not in images:
+            state = "empty" if ANNOTATIONS in tree.names else "missing"
             raise UserError(
-                f"{tree.place}/{name} is in no class folder, and {ANNOTATIONS}, which has its class, is missing: "
+                f"{tree.place}/{name} is in no class folder, and {ANNOTATIONS}, which has its class, is {state}: "
                 f"bring that file back, or {UNPACK}"
             )
     lines = [f"{name.removeprefix('val/images/')}\t{image.wnid}\n" for name, image in sorted(images.items())]
     return images, "".join(lines).encode()
+
+
+def beside_images(tree: Tree) -> dict[str, str]:
+    """Map files to the validation images that lie in val itself."""
+    return {name[4:]: name for name in tree.names if name.startswith("val/") and name.count("/") == 1 and is_jpeg(name)}
 
 
 def sorted_images(tree: Tree, wnids: list[str]) -> dict[str, Image]:
@@ -116,7 +132,9 @@ def sorted_images(tree: Tree, wnids: list[str]) -> dict[str, Image]:
 def read_annotations(tree: Tree, content: bytes, wnids: list[str]) -> dict[str, str]:
     """Map files to classes by the annotations. Raises UserError where a line has no class, or a file stands twice."""
     annotated: dict[str, str] = {}
-    for number, line in enumerate(content.decode(errors="replace").splitlines(), start=1):
+    for number, line in enumerate(decoded(content).splitlines(), start=1):
+        if not line.strip():
+            continue
         file, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0]
         if wnid not in wnids or file in annotated:
@@ -131,8 +149,7 @@ def annotated_images(tree: Tree, annotated: dict[str, str], unsorted: dict[str, 
 
     Raises UserError where an image is missing, not annotated, or in the folder of another class than that of its annotation.
     """
-    beside = {name[4:]: name for name in tree.names if name.startswith("val/") and name.count("/") == 1 and is_jpeg(name)}
-    places = {official(file): name for file, name in (beside | unsorted).items()} | unsorted
+    places = {official(file): name for file, name in (beside_images(tree) | unsorted).items()} | unsorted
     found = {file: places.get(file) or places.get(official(file)) for file in annotated}
     missing = [file for file, name in found.items() if not name]
     in_folders = sorted_images(tree, wnids) if missing else {}

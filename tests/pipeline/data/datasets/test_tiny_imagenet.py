@@ -118,7 +118,10 @@ FAULTS = {
         lambda f: {name.replace(".JPEG", ".png"): content for name, content in f.items()},
         "train/n00000001/images/n00000001_0.png is no .JPEG",
     ),
-    "a folder of no class": (lambda f: f | {"train/n3/images/n3_0.JPEG": jpeg(0)}, "train/n3 is a class that wnids.txt does not"),
+    "a folder of no class": (
+        lambda f: f | {"train/n3/images/n3_0.JPEG": jpeg(0)},
+        "train/n3 is a folder that is not named as a",
+    ),
     "unequal counts": (lambda f: without(f, f"{TRAIN}10"), "from 2 of n00000001 to 3 of n00000002"),
     "too many images": (
         lambda f: f | {f"train/{w}/images/{w}_11.JPEG": jpeg(0) for w in WNIDS},

@@ -47,6 +47,8 @@ LEFT_BEHIND = (
     "train/n00000001/images/._n00000001_0.JPEG", "train/@eaDir/x/images/x.JPEG", "val/Desktop.ini", "val/images/Thumbs.db",
     "val/images/._val_0.JPEG", "val/n00000001/._val_0.JPEG", "val/images/val_0.JPEG:Zone.Identifier",
     "__MACOSX/train/n3/images/x.JPEG",
+    "train/__pycache__/a.pyc", "train/found.000/FILE0000.CHK", "train/notes/readme.txt", "val/images/Thumbs.db:encryptable",
+    "val/images/ehthumbs_vista.db", "train/n00000001/images/Picasa.ini", "train/n00000001/images/n00000001_0.JPEG~",
     "train/__MACOSX/._n00000001", "val/.ipynb_checkpoints/val_0.JPEG", "train/.Trash-0/files/a.JPEG", "train/Icon\r",
 )  # fmt: skip
 
@@ -100,6 +102,35 @@ def test_each_layout_is_the_same_source_with_the_same_images(tmp_path, official,
 
 def without(files, part):
     return {name: content for name, content in files.items() if part not in name}
+
+
+EDITED = {
+    "a blank line at the end": lambda text: text + b"\n",
+    "blank lines": lambda text: b"\n" + text.replace(b"\n", b"\n \t\n"),
+    "lines as on Windows": lambda text: text.replace(b"\n", b"\r\n") + b"\r\n",
+    "a mark of UTF-8": lambda text: b"\xef\xbb\xbf" + text,
+    "UTF-16": lambda text: text.decode().encode("utf-16"),
+    "UTF-16, big end first": lambda text: b"\xfe\xff" + text.decode().encode("utf-16-be"),
+}
+
+
+@pytest.mark.parametrize("name", ("wnids.txt", "val/val_annotations.txt"))
+@pytest.mark.parametrize("edit", EDITED.values(), ids=EDITED)
+def test_a_text_that_an_editor_has_saved_anew_is_read(tmp_path, official, name, edit):
+    """Same images; the bytes of the texts are part of the fingerprint."""
+    files = official_files()
+    folder = unpacked(tmp_path / "data", files | {name: edit(files[name])})
+    assert same_images(tiny_imagenet.read(folder, None, None), official[1])
+    assert tiny_imagenet.source(folder) != official[0]
+
+
+@pytest.mark.parametrize("empty", (b"", b"\n \n", b"\xef\xbb\xbf"))
+def test_empty_annotations_are_as_good_as_none(tmp_path, official, empty):
+    files = without(SORTED["val/{wnid}/{file}"](official_files()), "annotations")
+    sources = [tiny_imagenet.source(unpacked(tmp_path / "none", files))]
+    folder = unpacked(tmp_path / "empty", files | {"val/val_annotations.txt": empty})
+    assert [tiny_imagenet.source(folder)] == sources
+    assert same_images(tiny_imagenet.read(folder, None, None), official[1])
 
 
 @pytest.mark.parametrize("change", SORTED.values(), ids=SORTED)
@@ -168,6 +199,18 @@ WRONG = {
     "not annotated, nor in a class folder": (
         lambda f: without(SORTED["val/{wnid}/{file}"](f), "annotations") | {"val/images/val_9.JPEG": jpeg(0)},
         "val/images/val_9.JPEG is in no class folder, and val/val_annotations.txt, which has its class, is missing",
+    ),
+    "in val itself, without annotations": (
+        lambda f: without(SAME["val without images/"](f), "annotations"),
+        "val/val_0.JPEG is in no class folder, and val/val_annotations.txt, which has its class, is missing: bring that file back",
+    ),
+    "in val/images, with empty annotations": (
+        lambda f: f | {"val/val_annotations.txt": b"\n"},
+        "val/images/val_0.JPEG is in no class folder, and val/val_annotations.txt, which has its class, is empty",
+    ),
+    "a folder of another class": (
+        lambda f: f | {"train/n00000009/x.txt": b"x"},
+        "train/n00000009 is a folder that is not named as a class of wnids.txt: move it away",
     ),
     "in folders by number": (
         lambda f: renamed(f, lambda name: re.sub(r"val/images/val_(\d)", r"val/\1/val_\1", name)),
