@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
+from pipeline.core.redaction import redact
 from pipeline.data.file_kinds import kind_of, start_of
 
 DOWNLOADS = Path("data/downloads")
@@ -52,7 +54,9 @@ def download(address: str, sha: str) -> Path:
         try:
             fetch_whole(address, part, sha)
         except (Interrupted, Refused) as error:
-            kept = f"; {megabytes(size_of(part))} are kept, and the next command goes on there" if part.exists() else ""
+            kept = f"; {megabytes(size_of(part))} are kept, and the next command goes on there" if size_of(part) else ""
+            if not kept:
+                part.unlink(missing_ok=True)
             raise UserError(
                 f"could not download {address}: {error}{kept}; check the network, or get {path.name} elsewhere and copy it to "
                 f"{DOWNLOADS}, or name a folder that holds it (--config data=FOLDER, or the environment variable ATSNN_DATA)"
@@ -90,23 +94,28 @@ def only_one(path: Path) -> Iterator[None]:
 def fetch_whole(address: str, part: Path, sha: str) -> None:
     """Download a file to `part` and check it; what does not fit is dropped, and the file fetched once more from its beginning."""
     for is_last in (False, True):
-        fetch_patiently(address, part)
+        fetch_patiently(address, part, sha)
         if sha256(part) == sha:
             return
-        kind = kind_of(start_of(part))
-        found = megabytes(part.stat().st_size) + (f", {kind}" if kind else "")
+        found = described(part)
         part.unlink()
         if not is_last:
             say(f"{part.stem}: what came ({found}) is not the official archive: begins anew")
     raise Refused(f"what came ({found}) has another sha256 (hash) than the official archive")
 
 
-def fetch_patiently(address: str, part: Path) -> None:
+def described(part: Path) -> str:
+    """Say how large a file is, and what, where its first bytes tell that."""
+    kind = kind_of(start_of(part))
+    return megabytes(size_of(part)) + (f", {kind}" if kind else "")
+
+
+def fetch_patiently(address: str, part: Path, sha: str) -> None:
     """Download to `part`, attempt after attempt, as long as one of ATTEMPTS in a row brings more than there was."""
     most, failures = size_of(part), 0
     while True:
         try:
-            return fetch(address, part)
+            return fetch(address, part, sha)
         except Interrupted as error:
             size = size_of(part)
             most, failures = (size, 1) if size > most else (most, failures + 1)
@@ -122,24 +131,49 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def fetch(address: str, part: Path) -> None:
+def fetch(address: str, part: Path, sha: str) -> None:
     """Download what `part` lacks, in one attempt. Raises Interrupted where it is cut off, Refused where the server won't."""
-    import requests
-
     begun = size_of(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
     say(f"{part.stem}: waits for {urlsplit(address).netloc}")
-    try:
-        with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            begun, total = check_answer(response, begun, part)
-            if begun is not None:
-                write(response.iter_content(CHUNK), part, begun, total)
-    except requests.RequestException as error:
-        kind = Refused if "CERTIFICATE" in repr(error) else Interrupted
-        raise kind(in_words(error, address)) from error
+    with ask(address, headers) as response:
+        begun, total = check_answer(response, begun, part)
+        if begun is None:
+            return
+        write(chunks_of(response, address), part, begun, total)
+        says_its_end = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     size = size_of(part)
     if total is not None and size < total:
         raise Interrupted(f"the connection was cut at {megabytes(size)} of {megabytes(total)}")
+    if total is None and not says_its_end and sha256(part) != sha:
+        raise Interrupted(f"what came ({described(part)}) was cut, or is another file: the server does not say its size")
+
+
+def ask(address: str, headers: dict[str, str]):
+    """Ask a server for a file, and return its answer once that begins. Raises Interrupted where another attempt may help."""
+    import requests
+
+    try:
+        return requests.get(address, headers=headers, stream=True, timeout=TIMEOUT)
+    except requests.TooManyRedirects as error:
+        raise Refused(f"{urlsplit(address).hostname} leads from one address to another without end") from error
+    except requests.RequestException as error:
+        is_final = isinstance(error, ValueError) or re.search(r"CERTIFICATE|Tunnel connection failed: 4", repr(error))
+        raise (Refused if is_final else Interrupted)(in_words(error, address)) from error
+    except Exception as error:  # requests lets others through, of a proxy or a file of certificates that can't be read
+        raise Refused(in_words(error, address)) from error
+
+
+def chunks_of(response, address: str) -> Iterator[bytes]:
+    """Yield the bytes of an answer as they come, to the last one before a cut. Raises Interrupted there."""
+    while True:
+        try:
+            chunk = response.raw.read1(CHUNK)
+        except Exception as error:  # of the connection, whatever it is
+            raise Interrupted(in_words(error, address)) from error
+        if not chunk:
+            return
+        yield chunk
 
 
 def check_answer(response, begun: int, part: Path) -> tuple[int | None, int | None]:
@@ -149,7 +183,7 @@ def check_answer(response, begun: int, part: Path) -> tuple[int | None, int | No
     """
     status = response.status_code
     if not response.url.startswith("https://"):
-        raise Refused(f"the server leads to {response.url}, which is not encrypted")
+        raise Refused(f"the server leads to {redact(response.url)}, which is not encrypted")
     if status in TRY_AGAIN:
         raise Interrupted(f"the server answers {status} {response.reason}")
     if status == 416 and begun:  # nothing lies behind what is here: it is whole, which its sha256 tells, or of something else
@@ -161,7 +195,7 @@ def check_answer(response, begun: int, part: Path) -> tuple[int | None, int | No
     if status == 206:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not span or int(span[1]) != begun:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise Interrupted("the server sends another part than it was asked for: begins anew")
         whole = int(span[2]) if span[2] != "*" else None
     elif begun:
@@ -190,8 +224,8 @@ def write(chunks: Iterator[bytes], part: Path, begun: int, total: int | None) ->
             if (is_much and now - last >= LINE_SECONDS[0] and total) or now - last >= LINE_SECONDS[1]:
                 say(progress(part.stem, done, total, (done - begun) / (now - first)))
                 said, last = done, now
-    seconds = max(time.monotonic() - first, 1e-3)
-    say(progress(part.stem, done, total, (done - begun) / seconds))
+    if said < done or done == begun:
+        say(progress(part.stem, done, total, (done - begun) / max(time.monotonic() - first, 1e-3)))
 
 
 def progress(name: str, done: int, total: int | None, rate: float) -> str:
@@ -204,17 +238,34 @@ def progress(name: str, done: int, total: int | None, rate: float) -> str:
 
 
 def in_words(error: Exception, address: str) -> str:
-    """Say what a connection failed of: no such name, no answer in time, a certificate, a proxy; else the error's own words."""
+    """Say what a connection failed of: no such name, no answer in time, a certificate, a proxy; else the first error's words.
+
+    No password of a proxy is in it.
+    """
     host, text = urlsplit(address).hostname, repr(error)
+    proxies = [proxy for scheme, proxy in getproxies().items() if scheme in ("https", "all")]
+    reason = redact(reason_of(error), *(proxy if "://" in proxy else f"http://{proxy}" for proxy in proxies))
+    if proxies and (isinstance(error, TypeError) or re.search(r"InvalidProxyURL|Failed to parse", text)):
+        return "the proxy that the environment names (https_proxy) can't be read as an address: write http://host:port"
+    if re.search(r"ProxyError|ProxyScheme|SOCKS", text):
+        return f"the proxy that the environment names (https_proxy) does not lead to {host}: {reason}"
     if re.search(r"NameResolutionError|Name or service not known|getaddrinfo|name resolution", text):
         return f"{host} is not found: there is no internet here, or no name server"
-    if "ProxyError" in text:
-        return f"the proxy that the environment names (https_proxy) does not lead to {host}: {error}"
     if re.search(r"timed out|Timeout", text):
         return f"{host} sent nothing for {TIMEOUT[0] if 'ConnectTimeout' in text else TIMEOUT[1]} s"
     if "CERTIFICATE" in text:
-        return f"the certificate of {host} is not trusted: {error}"
+        return f"the certificate of {host} is not trusted: {reason}"
     if re.search(r"IncompleteRead|Connection broken|Connection aborted|RemoteDisconnected|reset", text):
         return f"the connection to {host} was cut"
-    errno = re.search(r"\[Errno \d+\] [\w ]+", text)
-    return f"no connection to {host}: {errno[0] if errno else error}"
+    return f"no connection to {host}: {reason}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Give the words of the error that others were raised from, without the names of their classes."""
+    seen: list[BaseException] = []
+    while error not in seen:
+        seen.append(error)
+        inner = [getattr(error, name, None) for name in ("reason", "original_error", "__cause__", "__context__")]
+        error = next((other for other in [*inner, *error.args] if isinstance(other, BaseException)), error)
+    said = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(said.split()).rstrip(".")

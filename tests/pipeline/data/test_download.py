@@ -157,6 +157,10 @@ GOOD = {
     "cut, and no ranges": ([cut_at(0.5), whole], 2),
     "cut, then busy": ([cut_at(0.5), status(503), status(503), ranged], 4),
     "another part than was asked for": ([cut_at(0.5), another_part, ranged], 3),
+    "without a length and cut, then the rest": ([lambda r: send(r, CONTENT, sent=HALF, Content_Length=None), ranged], 2),
+    "without a length and cut, and no ranges": ([lambda r: send(r, CONTENT, sent=HALF, Content_Length=None), whole], 2),
+    "another part at first": ([another_part, whole], 2),
+    "said to be packed, and it is not": ([lambda request: send(request, CONTENT, Content_Encoding="gzip")], 1),
     "of other bytes at first": ([lambda request: send(request, b"x" * len(CONTENT)), whole], 2),
     "a length that is too small": ([lambda request: send(request, CONTENT, Content_Length=HALF), whole], 2),
 }
@@ -229,7 +233,13 @@ BAD = {
     "always cut at once": ([cut_at(0)], 4, "was cut"),
     "a length that is too large": ([lambda request: send(request, CONTENT, Content_Length=10**6)], 4, "was cut"),
     "to http": ([lambda r: send(r, b"", 302, Location="http://127.0.0.1:9/x")], 4, "no connection to 127.0.0.1"),
-    "nowhere": ([lambda r: send(r, b"", 302, Location=r.path)], 4 * 31, "no connection to 127.0.0.1.*redirects"),
+    "nowhere": ([lambda r: send(r, b"", 302, Location=r.path)], 31, "127.0.0.1 leads from one address to another"),
+    "always another part": ([another_part], 4, "another part than it was asked for"),
+    "always cut, without a length": (
+        [lambda request: send(request, CONTENT, sent=HALF, Content_Length=None)],
+        4,
+        r"what came \(0.3 MB\) was cut, or is another file: the server does not say its size; 0.3 MB are kept",
+    ),
 }
 
 
@@ -240,6 +250,67 @@ def test_a_download_that_can_not_be_is_one_line(tmp_path, server, answers, count
         download.download(server.address, SHA)
     assert "\n" not in str(caught.value) and not (tmp_path / "downloads/an-archive.tar.gz").exists()
     assert len(server.asked) == count
+    assert "; 0 bytes are kept" not in str(caught.value)
+    assert all((tmp_path / "downloads" / name).stat().st_size for name in left(tmp_path)), "an empty part is not kept"
+
+
+def test_nothing_that_came_before_a_cut_is_lost(server, monkeypatch):
+    """However many bytes are read at once, each attempt begins where the one before was cut."""
+    monkeypatch.setattr(download, "CHUNK", 2**16)
+    server.answers = [lambda request: ranged(request, sent=50_001)]
+    assert download.download(server.address, SHA).read_bytes() == CONTENT
+    assert server.asked == [None, *(f"bytes={50_001 * n}-" for n in range(1, 11))]
+
+
+PROXIES = {
+    "no host": ("http://user:hunter22@", "can't be read as an address: write http://host:port"),
+    "no host, nor user": ("http://", "can't be read as an address"),
+    "no scheme": ("user:hunter22@127.0.0.1:9", "can't be read as an address"),
+    "no such port": ("http://user:hunter22@127.0.0.1:99999999", "can't be read as an address"),
+    "no number": ("http://user:hunter22@127.0.0.1:port", "can't be read as an address"),
+    "half an address": ("http://user:hunter22@[::1", "can't be read as an address"),
+    "a slash in the password": ("http://user:hunter22/x@127.0.0.1:9", "can't be read as an address"),
+    "another scheme": ("foo://user:hunter22@127.0.0.1", "does not lead to example.invalid: .* unsupported scheme foo"),
+    "nobody there": ("http://user:hunter22@127.0.0.1:9", "does not lead to example.invalid: Connection refused;"),
+    "no such host": ("http://user:hunter22@no-such.invalid:9", "does not lead to example.invalid: "),
+}
+
+
+@pytest.mark.parametrize("proxy, message", PROXIES.values(), ids=PROXIES)
+def test_a_proxy_that_leads_nowhere_is_one_line_without_its_password(monkeypatch, capfd, proxy, message):
+    for name in ("HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(UserError, match=rf"the proxy that the environment names \(https_proxy\) {message}") as caught:
+        download.download("https://example.invalid/a.zip", SHA)
+    said = str(caught.value) + capfd.readouterr().err
+    assert "hunter22" not in said and "ConnectionPool" not in said and "\n" not in str(caught.value)
+
+
+def test_a_proxy_that_wants_a_password_is_not_asked_again(monkeypatch):
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            asked.append(self.path)
+            self.send_error(407)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as proxy:
+        threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_port}")
+        with pytest.raises(UserError, match="does not lead to example.invalid: .*407 Proxy Authentication Required; check"):
+            download.download("https://example.invalid/a.zip", SHA)
+        proxy.shutdown()
+    assert asked == ["example.invalid:443"]
+
+
+def test_a_file_of_certificates_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    with pytest.raises(UserError, match="certificate bundle, invalid path: /nowhere; check"):
+        download.download("https://127.0.0.1:9/a.zip", SHA)
 
 
 def test_a_server_that_stops_sending_is_asked_again(server, monkeypatch, capfd):
@@ -251,7 +322,7 @@ def test_a_server_that_stops_sending_is_asked_again(server, monkeypatch, capfd):
 
 def test_a_certificate_that_is_not_trusted_is_not_asked_again(server, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    with pytest.raises(UserError, match="the certificate of 127.0.0.1 is not trusted"):
+    with pytest.raises(UserError, match="the certificate of 127.0.0.1 is not trusted: [Ss]elf.signed certificate; check"):
         download.download(server.address, SHA)
     assert server.asked == []
 
@@ -271,6 +342,7 @@ def test_a_slow_download_says_how_far_it_is_in_a_few_lines(server, monkeypatch, 
     shares = [int(share) for share in re.findall(r"\((\d+) %\)", "\n".join(said))]
     assert said[0].endswith(f"waits for 127.0.0.1:{server.http.server_port}") and said[1].endswith("downloads 0.5 MB")
     assert 3 <= len(shares) <= 12 and shares == sorted(shares) and shares[-1] == 100
+    assert sum("(100 %)" in line for line in said) == 1
     assert re.search(r"MB/s, \d+\.\d min left$|bytes/s, \d+\.\d min left$", said[2])
 
 
