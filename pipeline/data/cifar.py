@@ -1,6 +1,7 @@
 """Read CIFAR-10 and CIFAR-100 (Krizhevsky 2009) from the python version of their archives, and check files and counts."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
 from pipeline.data import untrusted_pickles
 from pipeline.data.archives import archive_members, content_of
-from pipeline.data.data_folders import check_is_folder, not_here, or_read_instead
+from pipeline.data.data_folders import amiss, check_is_folder, not_here, or_read_instead
 from pipeline.data.download import download
-from pipeline.data.file_kinds import fault
+from pipeline.data.file_kinds import fault, misfit
 from pipeline.data.fingerprints import remembered
 from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
 
@@ -84,12 +85,16 @@ class Cifar:
         return [folder / self.folder, folder, folder / self.folder / self.folder, folder / stem / self.folder]
 
     def partly(self, folder: Path) -> str:
-        """Say which batch files an unpacked folder lacks that holds others of them; nothing where there is none."""
+        """Say what hinders that the set is found: batch files that lack, or are no files; nothing where there is no part of it."""
         for place in self.unpacked_folders(folder):
-            lacking = [name for name in self.batches if not (place / name).is_file()]
-            if place.name == self.folder and place.is_dir() and len(lacking) < len(self.batches):
-                return f"{place} lacks {', '.join(lacking)}, so it was unpacked in part"
-        return ""
+            if place.name == self.folder and place.is_dir():
+                faults = [fault for name in self.batches if (fault := misfit(place / name, "file"))]
+                lacking = [name for name in self.batches if not os.path.lexists(place / name)]
+                if lacking and len(lacking) < len(self.batches):
+                    faults.append(f"{place} lacks {', '.join(lacking)}, so it was unpacked in part")
+                if faults:
+                    return "; ".join(faults)
+        return amiss(folder / self.archive, folder / self.folder)
 
     def read(self, folder: Path | None, train: int | None, test: int | None) -> Raw:
         """Read all images, downloaded where folder is None; `train` and `test` are ignored, since `prepare` applies them."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.data.file_kinds import entries, holdings
+from pipeline.data.file_kinds import entries, holdings, misfit
 from pipeline.data.sources import NotHere, Source
 
 HINT = "name a folder, several with : between them, or none to download the data sets"
@@ -101,6 +101,14 @@ def not_here(title: str, folder: Path, place_in: Callable[[Path], Path | None], 
         if place:
             return NotHere(title, folder, f"it lies in {place}", f"name {near}, or several folders with : between them")
     return NotHere(title, folder, found or holdings(folder), wanted)
+
+
+def amiss(archive: Path, unpacked: Path) -> str:
+    """Say what is wrong with what has the name of a set's archive, or of its folder, and does not hold it; nothing without any."""
+    fault = misfit(unpacked, "folder") or misfit(archive, "file")
+    if not fault and unpacked.is_dir():
+        fault = f"{unpacked} is there, but {holdings(unpacked)}"
+    return fault
 
 
 @contextmanager

@@ -44,7 +44,7 @@ LEFT_BEHIND = re.compile(  # names of files and folders, besides hidden ones
     | __macosx | temporary\ items | network\ trash\ folder | @eadir | @tmp | @recycle | @recently-snapshot | \#recycle | \#snapshot
     | \$recycle\.bin | recycler | recycled | lost\+found | found\.\d{3} | system\ volume\ information | aquota\.(user|group)
     | __pycache__ | .*~ | \#.*\#""",
-    re.IGNORECASE | re.VERBOSE,
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
 # What Windows and macOS note about a file beside it, on a disk that has no place for that: a.JPEG:Zone.Identifier
 STREAM = re.compile(r"[:\uf03a](zone\.identifier|encryptable|smartscreen|afp_\w+|com\.[\w.#]+)(:\$data)?$", re.IGNORECASE)
@@ -78,6 +78,22 @@ def start_of(path: Path) -> bytes:
             return file.read(4096)
     except OSError:
         return b""
+
+
+def misfit(path: Path, wanted: str) -> str:
+    """Say what stands at a path instead of a "file" or "folder"; nothing where such a one stands there, or nothing at all."""
+    if not os.path.lexists(path) or (os.path.isfile(path) if wanted == "file" else os.path.isdir(path)):
+        return ""
+    if os.path.isdir(path):
+        found = "a folder"
+    elif os.path.isfile(path):
+        kind = kind_of(start_of(path))
+        found = f"a file ({kind})" if kind else "a file"
+    elif os.path.islink(path) and not os.path.exists(path):
+        found = f"a link to {os.readlink(path)}, where nothing is"
+    else:
+        found = "a pipe or device"
+    return f"{path} is {found}, and must be a {wanted}"
 
 
 def entries(folder: Path) -> Iterator[tuple[str, Path]]:

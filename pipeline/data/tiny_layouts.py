@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.core.errors import UserError
+from pipeline.data.file_kinds import misfit
 from pipeline.data.folder_or_zip import Tree
 
 WNIDS, ANNOTATIONS = "wnids.txt", "val/val_annotations.txt"
@@ -102,10 +103,9 @@ def validation_images(tree: Tree, wnids: list[str]) -> tuple[dict[str, Image], b
     for file, name in (beside_images(tree) | unsorted).items():
         if f"val/images/{official(file)}" not in images:
             state = "empty" if ANNOTATIONS in tree.names else "missing"
-            raise UserError(
-                f"{tree.place}/{name} is in no class folder, and {ANNOTATIONS}, which has its class, is {state}: "
-                f"bring that file back, or {UNPACK}"
-            )
+            where = f"{tree.place}/{name} is in no class folder, and {ANNOTATIONS}, which has its class, is "
+            state = "a folder" if (tree.place / ANNOTATIONS).is_dir() else state
+            raise UserError(f"{where}{state}: bring that file back, or {UNPACK}")
     lines = [f"{name.removeprefix('val/images/')}\t{image.wnid}\n" for name, image in sorted(images.items())]
     return images, "".join(lines).encode()
 
@@ -161,7 +161,10 @@ def annotated_images(tree: Tree, annotated: dict[str, str], unsorted: dict[str, 
     for file in missing:
         image = in_folders.get(f"val/images/{official(file)}")
         if not image:
-            raise UserError(f"{tree.place}/val/images/{file} is annotated, but not there: {UNPACK}")
+            fault = (
+                misfit(tree.place / "val/images" / file, "file") or f"{tree.place}/val/images/{file} is annotated, but not there"
+            )
+            raise UserError(f"{fault}: {UNPACK}")
         if image.wnid != annotated[file]:
             raise UserError(
                 f"{tree.place}/{image.name} is in the folder of {image.wnid}, and {ANNOTATIONS} says {annotated[file]}: "

@@ -20,9 +20,9 @@ import PIL.Image
 
 from pipeline.core.checksums import sha256
 from pipeline.core.errors import UserError
-from pipeline.data.data_folders import check_is_folder, not_here, or_read_instead
+from pipeline.data.data_folders import amiss, check_is_folder, not_here, or_read_instead
 from pipeline.data.download import download
-from pipeline.data.file_kinds import kind_of, names_in
+from pipeline.data.file_kinds import kind_of, misfit, names_in
 from pipeline.data.fingerprints import remembered
 from pipeline.data.folder_or_zip import Tree, open_tree
 from pipeline.data.sources import HELD_OUT, Raw, Source, unofficial
@@ -83,7 +83,7 @@ def locate(folder: Path) -> Path:
     if place := place_in(folder):
         return place
     wanted = f"it must hold {ARCHIVE} or {FOLDER}/ with train and val: get {ADDRESS}, or name no folder, and it is downloaded"
-    raise not_here(TITLE, folder, place_in, wanted)
+    raise not_here(TITLE, folder, place_in, wanted, amiss(folder / ARCHIVE, folder / FOLDER))
 
 
 def place_in(folder: Path) -> Path | None:
@@ -132,6 +132,7 @@ class Listing:
 
 def list_images(tree: Tree) -> Listing:
     """List the images, and check all but the pixels. Raises UserError where the set is incomplete or something else."""
+    check_folders(tree, ["train", "val", "val/images"])
     for split in ("train", "val"):
         if not any(name.startswith(f"{split}/") for name in tree.names):
             raise UserError(f"{tree.place} has no images in {split}: it is {TITLE} in part, or something else; {UNPACK}")
@@ -141,6 +142,7 @@ def list_images(tree: Tree) -> Listing:
         if WNIDS not in tree.names:
             named = f"{tree.place} has no {WNIDS}, and folders of {len(wnids)} classes in train"
         raise UserError(f"{named}, not {CLASS_COUNT}: not {TITLE}, or unpacked in part")
+    check_folders(tree, [f"train/{wnid}{inner}" for wnid in wnids for inner in ("", "/images")])
     train = training_images(tree, wnids)
     check_training_counts(tree, wnids, train)
     test, annotations = validation_images(tree, wnids)
@@ -152,6 +154,13 @@ def list_images(tree: Tree) -> Listing:
                 f"not {PER_CLASS['test']}: {UNPACK}"
             )
     return Listing(wnids, train, test, {WNIDS: wnids_text, ANNOTATIONS: annotations})
+
+
+def check_folders(tree: Tree, folders: list[str]) -> None:
+    """Raise UserError where a file stands in the place of a folder."""
+    for name in sorted(set(folders) & set(tree.names)):
+        fault = misfit(tree.place / name, "folder") or f"{tree.place}/{name} is a file, and must be a folder"
+        raise UserError(f"{fault}: move it away, and {UNPACK}")
 
 
 def check_training_counts(tree: Tree, wnids: list[str], train: dict[str, Image]) -> None:

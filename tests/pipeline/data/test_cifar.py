@@ -225,12 +225,53 @@ def test_an_archive_of_another_version_says_what_it_holds(tmp_path, cifar):
 def test_a_batch_that_is_no_file_is_named_as_what_it_is(tmp_path, files, cifar):
     name = list(files)[0]
     path = unpacked(tmp_path, cifar, files) / cifar.folder / name
-    with pytest.raises(NotHere, match=f"lacks {name}"):
+    with pytest.raises(NotHere, match=f"{name} is a link to /nowhere, where nothing is, and must be a file; it must hold"):
         path.unlink(), path.symlink_to("/nowhere"), cifar.source(tmp_path)
     with pytest.raises(UserError, match=f"{name} can't be read: it is a link to /nowhere, where no file is"):
         content_of(path)
     with pytest.raises(UserError, match=f"{name} is a folder, and must be a file"):
         path.unlink(), path.mkdir(), content_of(path)
+
+
+PUT = {
+    "a folder": Path.mkdir,
+    "a link": lambda path: path.symlink_to("/nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a pipe": os.mkfifo,
+}
+SAID = {
+    "a link": "a link to /nowhere, where nothing is",
+    "a link to itself": "a link to .*, where nothing is",
+    "a pipe": "a pipe or device",
+}
+
+
+@pytest.mark.parametrize("put", PUT)
+def test_whatever_is_no_file_in_the_place_of_one_is_named(tmp_path, files, cifar, put):
+    """A batch file, beside another that is missing, and the archive."""
+    first, *rest = files
+    folder = unpacked(tmp_path / "part", cifar, {name: files[name] for name in rest[1:]})
+    PUT[put](folder / cifar.folder / first)
+    lacks = f"; .*/{cifar.folder} lacks {rest[0]}, so it was unpacked in part"
+    with pytest.raises(NotHere, match=f"{first} is {SAID.get(put, put)}, and must be a file{lacks}; it must hold"):
+        cifar.source(folder)
+    (tmp_path / "archive").mkdir()
+    PUT[put](tmp_path / "archive" / cifar.archive)
+    with pytest.raises(NotHere, match=f"{cifar.archive} is {SAID.get(put, put)}, and must be a file; it must hold"):
+        cifar.source(tmp_path / "archive")
+
+
+def test_a_file_or_another_folder_in_the_place_of_the_folder_is_named(tmp_path, cifar):
+    folder = tmp_path / cifar.folder
+    for make, said in (
+        (lambda: folder.write_bytes(b"x"), "is a file, and must be a folder"),
+        (lambda: folder.write_bytes(b"\x1f\x8b"), r"is a file \(packed with gzip\), and must be a folder"),
+        (lambda: (folder.unlink(), folder.mkdir()), "is there, but it is empty"),
+        (lambda: (folder / "readme.html").write_bytes(b"x"), "is there, but it holds readme.html"),
+    ):
+        make()
+        with pytest.raises(NotHere, match=f"no {cifar.title} in {tmp_path}: {folder} {said}; it must hold"):
+            cifar.source(tmp_path)
 
 
 @pytest.mark.parametrize("share", (0.5, 0.99, 0.001))

@@ -1,6 +1,7 @@
 """TinyImageNet is read in each layout that tools make of it, with the images, labels and fingerprint of the official one."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -269,6 +270,50 @@ FOUND = {
 def test_a_folder_without_the_set_is_told_what_it_holds(tmp_path, files, message):
     with pytest.raises(UserError, match=f"no TinyImageNet in {tmp_path}/data: {message}"):
         tiny_imagenet.source(unpacked(tmp_path / "data", files, "."))
+
+
+def file_in_place(name):
+    return lambda place: (shutil.rmtree(place / name), (place / name).write_bytes(b"x"))
+
+
+def folder_in_place(name):
+    return lambda place: ((place / name).unlink(missing_ok=True), (place / name).mkdir())
+
+
+MISFITS = {
+    "train": (file_in_place("train"), "tiny-imagenet-200/train is a file, and must be a folder: move it away"),
+    "val": (file_in_place("val"), "tiny-imagenet-200/val is a file, and must be a folder: move it away"),
+    "val/images": (file_in_place("val/images"), "tiny-imagenet-200/val/images is a file, and must be a folder: move it away"),
+    "a class": (file_in_place("train/n00000001"), "train/n00000001 is a file, and must be a folder: move it away"),
+    "a class's images": (file_in_place("train/n00000001/images"), "train/n00000001/images is a file, and must be a folder"),
+    "an image": (folder_in_place("val/images/val_0.JPEG"), "val/images/val_0.JPEG is a folder, and must be a file"),
+    "annotations": (
+        folder_in_place("val/val_annotations.txt"),
+        "val/val_annotations.txt, which has its class, is a folder: bring",
+    ),
+    "the set": (file_in_place("."), "no TinyImageNet in .*/data: .*/tiny-imagenet-200 is a file, and must be a folder; it must"),
+    "nothing": (
+        lambda place: (shutil.rmtree(place), place.mkdir()),
+        "/tiny-imagenet-200 is there, but it is empty; it must hold",
+    ),
+    "another": (
+        lambda place: (shutil.rmtree(place / "val"), (place / "wnids.txt").unlink()),
+        "is there, but it holds JPEG images",
+    ),
+    "the archive": (
+        lambda place: (shutil.rmtree(place), place.with_suffix(".zip").mkdir()),
+        "no TinyImageNet in .*/data: .*/tiny-imagenet-200.zip is a folder, and must be a file; it must hold",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, message", MISFITS.values(), ids=MISFITS)
+def test_a_file_in_the_place_of_a_folder_or_the_reverse_is_named(tmp_path, change, message):
+    folder = unpacked(tmp_path / "data", official_files())
+    change(folder / "tiny-imagenet-200")
+    with pytest.raises(UserError, match=message) as caught:
+        tiny_imagenet.source(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_part_of_the_set_is_told_where_the_whole_lies(tmp_path):
