@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.core.atomic_files import partial_path
 from pipeline.core.paths import RESULTS
 from pipeline.mirror.checkout import checkout_id
-from pipeline.mirror.store_address import STORE, tracking_address
+from pipeline.mirror.store_address import EMPTY, STORE, tracking_address
 from pipeline.mirror.store_failures import restore_failure
 
 ARTIFACTS = RESULTS / "mlartifacts"
@@ -86,9 +86,14 @@ def started_at(entries: list[dict]) -> int:
 
 
 def experiment_of(client, scale: str) -> str:
-    """Find MLflow's experiment for a scale, restore it where it was deleted, or create it. Returns its id."""
+    """Find MLflow's experiment for a scale, restore it where it was deleted, or create it. Returns its id.
+
+    Raises ValueError where another program answers with another experiment or none, of which MLflow's client makes an empty one.
+    """
     name = f"at-snn/{scale}"
     if experiment := client.get_experiment_by_name(name):
+        if experiment.name != name or not experiment.experiment_id:
+            raise ValueError(EMPTY)
         return active(client, experiment)
     try:
         return client.create_experiment(name, None if tracking_address() else (ARTIFACTS.resolve() / scale).as_uri())

@@ -6,6 +6,7 @@ import os
 from pipeline.core.paths import RESULTS
 
 STORE = RESULTS / "mlflow.db"
+EMPTY = "the answer holds no experiment"  # the error of a server that answers as if all were well, but is no MLflow
 
 
 def tracking_address() -> str:

@@ -6,7 +6,7 @@ import re
 
 from pipeline.core.errors import UserError
 from pipeline.core.redaction import redact
-from pipeline.mirror.store_address import STORE, is_server, tracking_address
+from pipeline.mirror.store_address import EMPTY, STORE, is_server, tracking_address
 
 CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 ACCOUNT = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to those of your account"
@@ -39,11 +39,15 @@ CAUSES = (
         "mend HTTP_PROXY, or name the host in NO_PROXY",
     ),
     (
-        r"not in a valid JSON format",
+        r"not in a valid JSON format[^<]*<",
         "a web page answers there, and no MLflow",
         f"{ADDRESS}; a page to log in needs an account: {ACCOUNT}",
     ),
-    (r"Response: \{", "another program answers there, and no MLflow", ADDRESS),
+    (
+        rf"Response: \{{|not in a valid JSON format|\bParseError: |{EMPTY}",
+        "another program answers there, and no MLflow",
+        ADDRESS,
+    ),
     (
         r"CERTIFICATE_VERIFY_FAILED[^)]*",
         "its certificate is not trusted: {0}",
@@ -93,7 +97,12 @@ CAUSES = (
         ".venv/bin/python -m pip install the package, or name another store",
     ),
     (r"filesystem tracking backend", "MLflow keeps no runs in a folder any more", ADDRESS),
-    (r"unsupported URI", "it is no address that MLflow knows", ADDRESS),
+    (
+        r"Databricks credential configuration failed",
+        "MLflow finds no account of Databricks here",
+        f"make one with databricks auth login, or {ADDRESS}",
+    ),
+    (r"unsupported URI|Detected Unity Catalog tracking URI", "it is no address that MLflow knows", ADDRESS),
     (
         r"Invalid IPv6 URL|Invalid url|Failed to parse|Could not parse SQLAlchemy URL|No host supplied|invalid literal for int|InvalidSchema|LocationParseError",
         "it is no valid address",

@@ -68,6 +68,21 @@ ANSWERS = (
     (404, "<html>" + "x" * 9999, "text/html", "404 Not Found: no MLflow answers", "http://host:5000"),
     (404, '{"detail": "Not Found"}', JSON, "404 Not Found", "http://host:5000"),
     (200, "<html>please log in" + "x" * 9999, "text/html", "a web page answers there, and no MLflow", "http://host:5000"),
+    *(
+        (200, body, kind, "(another program answers there, and no MLflow)", "http://host:5000")
+        for body in (
+            "",
+            "ok",
+            "{}",
+            "[]",
+            "null",
+            '"ok"',
+            '{"status": "ok"}',
+            '{"experiment": 5}',
+            '{"experiment": {"name": "x"}}',
+        )
+        for kind in ("text/plain", JSON)
+    ),
     (400, "The plain HTTP request was sent to HTTPS port", "text/html", "it speaks https", "write https://"),
     (429, "", "text/plain", "429 Too Many Requests", "wait"),
     (500, "oops", "text/plain", "500 Internal Server Error", "see its own log"),
@@ -100,6 +115,8 @@ def test_credentials_that_are_refused_are_told_from_those_that_miss(asked):
         (f"http://{USER}[bad", "no valid address", "http://host:5000"),
         (f"http://{USER}host:99999", "no valid address", "http://host:5000"),
         ("localhost:5000", "no address that MLflow knows", "http://host:5000"),
+        ("databricks", "no account of Databricks", "databricks auth login"),
+        ("databricks-uc", "no address that MLflow knows", "http://host:5000"),
         (f"foo://{USER}host", "no address that MLflow knows", "http://host:5000"),
         ("./mlruns", "MLflow keeps no runs in a folder any more", "http://host:5000"),
         (f"postgresql://{USER}127.0.0.1:1/db", "connection refused", "start the server"),
