@@ -1,6 +1,7 @@
 """Round metrics for MLflow as tables show them: 91.6 and not 91.60000000000001.
 
-Records and tables keep every digit. MLflow's metrics are compared with the records' after both are rounded.
+What no table shows, as probes' means and shares, has 6 significant digits; whole numbers are exact. Records and tables keep every
+digit. MLflow's metrics are compared with the records' after both are rounded, so a store may hold more digits than are logged now.
 """
 
 import math
@@ -14,7 +15,8 @@ DIGITS = dict.fromkeys(("tokens_by_block", "merged_by_block", "halted_by_block",
 DIGITS |= dict.fromkeys(("learning_rate", "images_per_second", "waiting_for_data"), 3)
 ENERGY = re.compile(r"(?:^|\.)energy\.")
 INDEX = re.compile(r"(?:_by_timestep)?(?:_\d+)*$")
-DUST = 1e-15  # of a number, or of 1 where it is smaller: what the last bits of sums and differences come to
+OTHER_DIGITS = 6  # of a metric that no table shows: about as many as float32 and thousands of images make certain
+EXACT_DECIMALS = 12  # the last bits of sums and differences of shares lie beyond: 2.2e-16 is 0
 
 
 def rounded(metrics: dict) -> dict[str, float]:
@@ -23,26 +25,18 @@ def rounded(metrics: dict) -> dict[str, float]:
 
 
 def round_metric(name: str, value: float) -> float:
-    """Round the metric of a name; rounded again it stays the same. What no table shows keeps its digits but for the last bits."""
+    """Round the metric of a name; rounded again it stays the same."""
     if not math.isfinite(value):
         return value
     if ENERGY.search(name):
         return significant(value, 3)
     kind = INDEX.sub("", name.rpartition(".")[2])
-    if kind in DIGITS:
-        return significant(without_dust(value), DIGITS[kind])
     for ending, decimals in DECIMALS.items():
         if kind == ending or kind.endswith(f"_{ending}"):
             return round(value, decimals)
-    return without_dust(value)
+    return significant(round(value, EXACT_DECIMALS), DIGITS.get(kind, OTHER_DIGITS))
 
 
 def significant(value: float, digits: int) -> float:
     """Round a number to significant digits, but never away from a whole number."""
     return float(f"{value:.{max(digits, len(str(int(abs(value)))))}g}")
-
-
-def without_dust(value: float) -> float:
-    """Give the short decimal that a number is but for its last bits, else the number: 24.1 for 24.099999999999998."""
-    short = round(value, 12)
-    return short if abs(short - value) <= DUST * max(1.0, abs(value)) else value

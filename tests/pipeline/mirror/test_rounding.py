@@ -32,9 +32,14 @@ from pipeline.mirror.rounding import round_metric, rounded
         ("images_per_second", 12345.6, 12346.0),
         ("images", 5000.0, 5000.0),
         ("plain", 24.099999999999998, 24.1),
-        ("halted_1_2", 0.0008027343750000027, 0.000802734375),
-        ("rates_1", 0.12345678901234567, 0.12345678901234567),
-        ("rates_1", 1 / 3, 1 / 3),
+        ("halted_1_2", 0.0006083984374999907, 0.000608398),
+        ("halted_1_2", 0.0008027343750000027, 0.000802734),
+        ("halted_1_3", 2.220446049250313e-16, 0.0),
+        ("error_0", 0.7933082010698335, 0.793308),
+        ("cosine_2_1", -0.12345678901234567, -0.123457),
+        ("left_out_1", 1 / 3, 0.333333),
+        ("merged", 12345678.0, 12345678.0),
+        ("merged", 12345678.9, 12345679.0),
     ),
 )
 def test_a_metric_is_rounded_as_tables_show_it(name, value, shown):
@@ -48,9 +53,20 @@ def test_lists_and_mappings_are_flattened_by_name():
 
 @given(
     st.sampled_from(
-        ("accuracy", "average_tokens", "energy.mac_1", "train_loss", "halted_by_block_1", "images_per_second", "rates_1")
+        ("accuracy", "average_tokens", "energy.mac_1", "train_loss", "halted_by_block_1", "images_per_second", "halted_1_2")
     ),
     st.floats(allow_nan=False),
 )
 def test_a_rounded_metric_rounded_again_is_the_same(name, value):
     assert round_metric(name, round_metric(name, value)) == round_metric(name, value)
+
+
+@given(st.floats(0, 1), st.integers(-4, 4))
+def test_the_last_bits_of_a_share_change_no_metric(share, bits):
+    share = round(share, 9)
+    assert round_metric("halted_1_2", share + bits * 2**-52) == round_metric("halted_1_2", share)
+
+
+@given(st.floats(-1000, 1000))
+def test_what_a_store_held_with_twelve_decimals_is_rounded_as_its_record(value):
+    assert round_metric("halted_1_2", round(value, 12)) == round_metric("halted_1_2", value)
