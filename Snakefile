@@ -1,9 +1,9 @@
 # AT-SNN: from workflow/experiments/<scale>.yaml to results/<scale>/report.html
 from pipeline.command_line import from_config
 from pipeline.campaign.freshness import evaluation_inputs, inputs_here, is_settled, targets
-from workflow.start import check_folder, start
+from workflow.start import check_place, start
 
-check_folder()
+check_place()
 configfile: "params.yaml"
 
 campaign = from_config(config)

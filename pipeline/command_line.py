@@ -9,6 +9,7 @@ from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import load
 from pipeline.core.catalogue import Catalogue, Shelf
 from pipeline.core.errors import UserError, exit_with, nearest
+from pipeline.core.validation import shown
 from pipeline.data import datasets
 from pipeline.data.data_folders import parse_folders
 from pipeline.reporting import figures
@@ -35,7 +36,9 @@ def from_config(config: dict) -> Campaign:
             if key not in CONFIG_KEYS:
                 raise UserError(f"unknown --config key {key!r}: {nearest(key, CONFIG_KEYS)}")
         data = "" if config.get("data", "") is None else config.get("data")  # `data=` without a value is no folder, not none
-        campaign = open_campaign(str(config["scale"]), data)
+        if not isinstance(scale := config.get("scale"), str):
+            raise UserError(f"scale must be the name of a declaration, as in scale=smoke, but is {shown(scale)}")
+        campaign = open_campaign(scale, data)
         campaign.targets()
         return campaign
     except UserError as error:

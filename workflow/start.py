@@ -18,6 +18,7 @@ from snakemake.cli import get_argument_parser, parse_args
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.published_weights import restore_all
+from pipeline.campaign.read_yaml import read_yaml
 from pipeline.core.errors import UserError, exit_with, nearest
 from pipeline.core.openmp import check_threads
 from pipeline.core.paths import RESULTS, ROOT
@@ -25,7 +26,7 @@ from pipeline.evaluation.gpu_locks import jobs_at_once
 
 LOCK = Path(".snakemake/run.lock")  # held as long as the process that has it
 SNAKEMAKES_LOCKS = Path(".snakemake/locks")  # stay behind where a Snakemake is killed
-PROFILES = Path("profiles")
+PROFILES, PARAMS = Path("profiles"), Path("params.yaml")
 EXPORTED = "SNAKEMAKE_PROFILE"
 LOOKS = (  # options with which Snakemake runs no job: they wait for nobody
     *("dryrun", "unlock", "lint", "list_target_rules", "list_rules", "print_compilation", "dag", "rulegraph", "filegraph"),
@@ -33,10 +34,17 @@ LOOKS = (  # options with which Snakemake runs no job: they wait for nobody
 )
 
 
-def check_folder() -> None:
-    """Print that Snakemake works in another folder than the project's, where it does, and exit with code 2."""
-    if Path.cwd().resolve() != ROOT:
-        exit_with(UserError(f"Snakemake works in {Path.cwd()}: start it in {ROOT}, without --directory"), "Snakefile")
+def check_place() -> None:
+    """Print that Snakemake works in another folder than the project's, or what is wrong in params.yaml, and exit with code 2."""
+    try:
+        if Path.cwd().resolve() != ROOT:
+            raise UserError(f"Snakemake works in {Path.cwd()}: start it in {ROOT}, without --directory")
+        if not isinstance(read_yaml(PARAMS, PARAMS.name), dict):
+            raise UserError(f"{PARAMS.name} names no scale: write a line such as scale: smoke")
+    except OSError as error:
+        exit_with(UserError(f"{PARAMS.name} can't be read ({error.strerror}): git checkout brings it back"), "Snakefile")
+    except UserError as error:
+        exit_with(error, "Snakefile")
 
 
 def start(workflow, campaign: Campaign) -> None:

@@ -1,5 +1,5 @@
 """Check that OpenMP may compute on as many threads as are declared. Imports no torch."""
-# Tested in tests/pipeline/evaluation/test_device.py
+# Tested in tests/workflow/test_plain_snakemake.py
 
 import ctypes
 import os

@@ -70,6 +70,9 @@ def hint(wanted: Requirement, value: Any) -> str:
             number = float(value)
         except ValueError:
             return ""
+        low, high = wanted.limits
+        if (low is not None and number < low) or (high is not None and number > high):
+            return ""
         if number.is_integer() and abs(number) < 2**53:
             return f": write {int(number)}" if isinstance(value, str) or wanted.type == "integer" else ""
         return f": write {written(number)}" if isinstance(value, str) and wanted.type == "number" and abs(number) < 1e300 else ""

@@ -45,6 +45,32 @@ def test_a_wrong_declaration_is_one_line_and_exit_code_2(tree, old, new, message
         path.write_text(TINY)
 
 
+@pytest.mark.parametrize(
+    "text, message",
+    (
+        ("scale: tiny\nscale: smoke\n", "params.yaml, line 2: key 'scale' is repeated, it stands in line 1 already"),
+        ("", "params.yaml names no scale: write a line such as scale: smoke"),
+        ("- smoke\n", "params.yaml names no scale"),
+        ("scale: [smoke\n", "params.yaml is not valid YAML: line 2"),
+    ),
+)
+def test_a_mistake_in_params_is_one_line_and_exit_code_2(tree, text, message):
+    kept = (tree / "params.yaml").read_text()
+    (tree / "params.yaml").write_text(text)
+    try:
+        one_line(call(tree, "snakemake", "--cores", "2", "-n"), "Snakefile", message)
+    finally:
+        (tree / "params.yaml").write_text(kept)
+
+
+@pytest.mark.parametrize("value", ("", "3", "[tiny]", "yes"))
+def test_a_scale_that_is_no_name_is_one_line(tree, value):
+    run = call(tree, "snakemake", "--cores", "2", "-n", "--config", f"scale={value}")
+    one_line(
+        run, "Snakefile", "scale must be the name of a declaration, as in scale=smoke, but is|scale 'yes' has no declaration"
+    )
+
+
 def test_an_unknown_run_is_one_line(tree):
     known = run_id(tree, "static")
     one_line(call(tree, "pipeline.train", "--scale", "tiny", "--run", known[:-1]), "pipeline.train", f"did you mean '{known}'")
