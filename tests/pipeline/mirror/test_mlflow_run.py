@@ -16,7 +16,7 @@ def test_what_is_pushed_again_is_not_doubled_and_gaps_are_filled(store):
     first.push(entries(2))
     mirror().push([e for e in entries(5) if e.get("epoch") != 3])  # a new process that missed an epoch
     mirror().push(entries(5))
-    assert sorted(history("loss")) == [(e, 1 / e, 1000_500 + 1000 * e) for e in range(1, 6)]
+    assert sorted(history("loss")) == [(e, round(1 / e, 6), 1000_500 + 1000 * e) for e in range(1, 6)]
     assert [value for _, value, _ in history("tokens_2")] == [0.5] * 5
 
 
