@@ -57,10 +57,19 @@ def fill_and_show(campaign: Campaign, address: str | None) -> str:
         count, page = fill(campaign), add_views(campaign)
     except Exception as error:  # a store can fail in any way
         raise store_failure(error) from error
-    line = f"MLflow holds {count} records of scale {campaign.experiment.scale} of this checkout, {checkout_id()}: "
+    reason = "" if count else f" ({why_none(campaign)})"
+    line = f"MLflow holds {count} records of scale {campaign.experiment.scale} of this checkout, {checkout_id()}{reason}: "
     if address is None and tracking_address() and not is_server():
         return (
             f'{line}MLFLOW_BACKEND_STORE_URI="$MLFLOW_TRACKING_URI" .venv/bin/mlflow ui shows them, at its address with /{page}'
         )
     address = address or tracking_address() or "http://127.0.0.1:5000"
     return f"{line}{redact(address, address).rstrip('/')}/{page}"
+
+
+def why_none(campaign: Campaign) -> str:
+    """Say why a campaign has no record, and what to do where there are records of other images."""
+    others = len(list(campaign.folder.glob("runs/*/record.jsonl")))
+    if not others:
+        return "nothing was trained here yet"
+    return f"the {others} here are of other images or another declaration; name their images' folder with ATSNN_DATA or --data"
