@@ -8,7 +8,7 @@ import models
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import load
 from pipeline.core.catalogue import Catalogue, Shelf
-from pipeline.core.errors import UserError, exit_with, nearest
+from pipeline.core.errors import UserError, nearest, told_in_one_line
 from pipeline.core.validation import shown
 from pipeline.data import datasets
 from pipeline.data.data_folders import parse_folders
@@ -31,7 +31,7 @@ def open_campaign(scale: str, data: object = None) -> Campaign:
 
 def from_config(config: dict) -> Campaign:
     """Open the campaign that Snakemake's config asks for; print a mistake in it as one line and exit with code 2."""
-    try:
+    with told_in_one_line("Snakefile"):
         for key in config:
             if key not in CONFIG_KEYS:
                 raise UserError(f"unknown --config key {key!r}: {nearest(key, CONFIG_KEYS)}")
@@ -41,8 +41,6 @@ def from_config(config: dict) -> Campaign:
         campaign = open_campaign(scale, data)
         campaign.targets()
         return campaign
-    except UserError as error:
-        exit_with(error, "Snakefile")
 
 
 def common_arguments(parser) -> None:

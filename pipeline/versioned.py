@@ -8,7 +8,8 @@ and runs dvc repro results/paper/dvc.yaml, which it writes from the declaration.
 import argparse
 import sys
 
-from pipeline.campaign.dvc_stages import TARGETS, read_params, reproduce
+from pipeline.campaign.dvc_stages import TARGETS, reproduce
+from pipeline.campaign.read_params import read_params
 from pipeline.command_line import open_campaign
 from pipeline.core.errors import run_stage
 

@@ -18,33 +18,28 @@ from snakemake.cli import get_argument_parser, parse_args
 
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.published_weights import restore_all
-from pipeline.campaign.read_yaml import read_yaml
-from pipeline.core.errors import UserError, exit_with, nearest
+from pipeline.campaign.read_params import read_params
+from pipeline.core.errors import UserError, nearest, told_in_one_line
 from pipeline.core.openmp import check_threads
 from pipeline.core.paths import RESULTS, ROOT
 from pipeline.evaluation.gpu_locks import jobs_at_once
 
 LOCK = Path(".snakemake/run.lock")  # held as long as the process that has it
 SNAKEMAKES_LOCKS = Path(".snakemake/locks")  # stay behind where a Snakemake is killed
-PROFILES, PARAMS = Path("profiles"), Path("params.yaml")
+PROFILES = Path("profiles")
 EXPORTED = "SNAKEMAKE_PROFILE"
 LOOKS = (  # options with which Snakemake runs no job: they wait for nobody
-    *("dryrun", "unlock", "lint", "list_target_rules", "list_rules", "print_compilation", "dag", "rulegraph", "filegraph"),
-    *("d3dag", "summary", "detailed_summary", "list_changes", "list_untracked", "report"),
-)
+    "dryrun unlock lint list_target_rules list_rules print_compilation dag rulegraph filegraph d3dag summary detailed_summary "
+    "list_changes list_untracked report"
+).split()
 
 
 def check_place() -> None:
     """Print that Snakemake works in another folder than the project's, or what is wrong in params.yaml, and exit with code 2."""
-    try:
+    with told_in_one_line("Snakefile"):
         if Path.cwd().resolve() != ROOT:
             raise UserError(f"Snakemake works in {Path.cwd()}: start it in {ROOT}, without --directory")
-        if not isinstance(read_yaml(PARAMS, PARAMS.name), dict):
-            raise UserError(f"{PARAMS.name} names no scale: write a line such as scale: smoke")
-    except OSError as error:
-        exit_with(UserError(f"{PARAMS.name} can't be read ({error.strerror}): git checkout brings it back"), "Snakefile")
-    except UserError as error:
-        exit_with(error, "Snakefile")
+        read_params()
 
 
 def start(workflow, campaign: Campaign) -> None:
@@ -54,23 +49,18 @@ def start(workflow, campaign: Campaign) -> None:
     """
     if not workflow.is_main_process:
         return
-    try:
+    with told_in_one_line("Snakefile"):
         typed, settings = read_options()
         refuse_mistakes(typed, settings)
         is_local = settings.executor in (None, "local")
         if is_local and runs_jobs(settings):
             check_threads(campaign.experiment.threads)
-        is_free = take_lock(wait=runs_jobs(settings))
-        if is_free:
+        if take_lock(wait=runs_jobs(settings)):
             shutil.rmtree(SNAKEMAKES_LOCKS, ignore_errors=True)
         for line in (*restore_all(), *say_what_is_trained_again(campaign)):
             print(line, file=sys.stderr)
         if is_local and "gpu" not in settings.resources and (jobs := jobs_at_once()):
             workflow.register_resource("gpu", jobs)  # a GPU for each job
-    except OSError as error:
-        exit_with(UserError(f"{error}: check the path, its permissions and the space left"), "Snakefile")
-    except UserError as error:
-        exit_with(error, "Snakefile")
 
 
 def read_options() -> tuple[Namespace, Namespace]:

@@ -24,8 +24,6 @@ STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "cla
 FAULTS = RESULTS / "faults.jsonl"  # the log of `make faults`
 FIGURE_KINDS = ("svg", "pdf", "json")  # the files of a figure: two pictures, and the numbers drawn in them
 TABLES = tuple("readings.csv table1.csv table1.md table1.tex table1.html savings.csv energy.csv curves.csv metrics.json".split())
-
-
 RESOLVED = {  # fields of declared entries of which ids are made by themselves
     "run": {"method", "recipe", "parent", "dataset", "network", "seeds", "timesteps", "options"},
     "evaluation": {"run", "timesteps", "options", "exits", "probe", "settings"},
@@ -219,7 +217,7 @@ class Campaign:
         """List every file that the workflow makes for this campaign."""
         files = [path for run in self.runs for path in self.training_files(run)]
         files += [path_of(run) for run in self.measured_runs for path_of in (self.results_file, self.arrays_file)]
-        files += [self.made_from(product) for product in ("tables", *self.experiment.figures, "claims", "report")]
+        files += [self.made_from(product) for product in self.products]
         files += [self.folder / "figures" / f"{name}.{kind}" for name in self.experiment.figures for kind in FIGURE_KINDS]
         files += [self.folder / "tables" / "claims.csv", self.folder / "report.html"]
         return [*self.prepared(), *map(str, files), *self.tables()]
@@ -256,6 +254,11 @@ class Campaign:
                 f"{nearest(measured_set, run_of_set)}"
             )
         return run_of_set[measured_set]
+
+    @property
+    def products(self) -> list[str]:
+        """Name all that is made of records and results, each after those that it is made from."""
+        return ["tables", *self.experiment.figures, "claims", "report"]
 
     def inputs_of(self, product: str) -> list[str]:
         """List the files that a product is made from: tables, claims, report, or a figure by its name."""

@@ -18,8 +18,8 @@ import yaml
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.freshness import targets
 from pipeline.campaign.read_declaration import EXPERIMENTS
+from pipeline.campaign.read_yaml import read_yaml
 from pipeline.core.atomic_files import replace
-from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
 
 TARGETS = ("reproduce", "bench")
@@ -30,17 +30,6 @@ BENCH_FILES = ("benchmark.json", "cost.png", "index.html", "ratios.json")
 METRICS = ("metrics.json", "ratios.json")
 CURVES = {"held-out accuracy (%)": "heldout_accuracy", "training loss": "train_loss", "average tokens": "average_tokens"}
 HEAD = "# Written by python -m pipeline.versioned from the declaration of this scale. It belongs to git, and dvc.lock beside it too.\n"
-
-
-def read_params() -> dict:
-    """Read params.yaml: its scale, and its folder of images where it names one. Raises UserError where it names no scale."""
-    try:
-        params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        params = None
-    if not isinstance(params, dict) or params.get("scale") is None:
-        raise UserError("params.yaml names no scale: write a line such as scale: smoke")
-    return {"scale": str(params["scale"]), "data": params.get("data")}
 
 
 def reproduce(campaign: Campaign, target: str) -> int:
@@ -135,5 +124,5 @@ def data_folders(campaign: Campaign) -> list[str]:
 def declarations(scale: str) -> list[str]:
     """List the files that declare a scale: its own, and that of each scale it extends."""
     path = EXPERIMENTS / f"{scale}.yaml"
-    base = yaml.safe_load(path.read_text(encoding="utf-8")).get("extends")
+    base = read_yaml(path, path.name).get("extends")
     return [str(path.relative_to(ROOT)), *(declarations(base) if base else [])]

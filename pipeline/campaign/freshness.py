@@ -32,7 +32,7 @@ def is_settled(campaign: Campaign, product: str) -> bool:
     missing, as long as nothing is to be made of it.
     """
     path, inputs = campaign.made_from(product), [Path(name) for name in campaign.inputs_of(product)]
-    products = {campaign.made_from(name): name for name in ("tables", *campaign.experiment.figures, "claims")}
+    products = {campaign.made_from(name): name for name in campaign.products}
     missing = {str(file) for file in inputs if not file.exists()}
     if not path.exists() or not missing <= left_out_by_git(campaign):
         return False
@@ -70,17 +70,15 @@ def targets(campaign: Campaign) -> list[str]:
 def evaluation_inputs(campaign: Campaign, measured_set: str) -> list[str]:
     """List the files that a run's evaluations start from; of those whose arrays nothing needs, just the weights."""
     run = campaign.find_measured(measured_set)
-    return (
-        [str(campaign.weights_file(run))]
-        if is_complete_without_arrays(campaign, run)
-        else campaign.evaluation_inputs(measured_set)
-    )
+    if is_complete_without_arrays(campaign, run):
+        return [str(campaign.weights_file(run))]
+    return campaign.evaluation_inputs(measured_set)
 
 
 def is_complete_without_arrays(campaign: Campaign, run: Run) -> bool:
     """Tell whether a run's arrays are missing, as git doesn't hold them, and nothing is to be made of them."""
-    products = ("tables", *campaign.experiment.figures, "claims", "report")
-    return is_left_out(campaign, str(campaign.arrays_file(run))) and all(is_settled(campaign, product) for product in products)
+    is_missing = is_left_out(campaign, str(campaign.arrays_file(run)))
+    return is_missing and all(is_settled(campaign, product) for product in campaign.products)
 
 
 def is_left_out(campaign: Campaign, file: str) -> bool:

@@ -3,7 +3,8 @@
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 
@@ -22,6 +23,17 @@ def exit_with(error: UserError, where: str) -> NoReturn:
     sys.exit(2)
 
 
+@contextmanager
+def told_in_one_line(where: str) -> Iterator[None]:
+    """End the program with one line and exit code 2 where the block raises UserError or OSError."""
+    try:
+        yield
+    except UserError as error:
+        exit_with(error, where)
+    except OSError as error:
+        exit_with(UserError(f"{error}: check the path, its permissions and the space left"), where)
+
+
 def run_stage(main: Callable[[], None], name: str) -> None:
     """Run a stage's main function as a command: UserError and OSError end it with one line and code 2, Ctrl-C with 130.
 
@@ -30,11 +42,8 @@ def run_stage(main: Callable[[], None], name: str) -> None:
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None: it was closed
         stream.reconfigure(errors="backslashreplace")
     try:
-        main()
-    except UserError as error:
-        exit_with(error, f"pipeline.{name}")
-    except OSError as error:
-        exit_with(UserError(f"{error}: check the path, its permissions and the space left"), f"pipeline.{name}")
+        with told_in_one_line(f"pipeline.{name}"):
+            main()
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -15,7 +15,7 @@ MOST_KEYS = 2  # of an example
 
 @dataclass(frozen=True)
 class Requirement:
-    """What is asked for at a place: its JSON schema, and the definitions that the schema refers to."""
+    """Hold what is asked for at a place: its JSON schema, and the definitions that the schema refers to."""
 
     schema: dict
     definitions: dict

@@ -21,7 +21,7 @@ UNPACK = "unpack the official archive again"
 
 @dataclass(frozen=True)
 class Image:
-    """Where an image lies, and its class."""
+    """Locate an image: its name in the folder or zip, and its class."""
 
     name: str
     wnid: str

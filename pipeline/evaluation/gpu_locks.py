@@ -20,14 +20,6 @@ EVERY_GPU = "every-gpu"  # locked with others by jobs that know their devices, a
 PATIENCE = 1.0  # seconds between two attempts to lock free devices
 
 
-def allowed() -> list[str]:
-    """List the devices that jobs can have, one each: UUIDs, or a single name for all where they can't be known."""
-    try:
-        return visible()
-    except UnknownDevices:
-        return [EVERY_GPU]
-
-
 def jobs_at_once() -> int:
     """Count the jobs that have a device each: 0 without GPUs, and 1, with a line on stderr, where devices can't be known."""
     try:

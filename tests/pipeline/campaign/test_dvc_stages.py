@@ -9,7 +9,6 @@ from pipeline.campaign import dvc_stages
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.read_declaration import EXPERIMENTS, load
 from pipeline.command_line import CATALOGUE, open_campaign
-from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
 
 SCALES = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
@@ -94,27 +93,6 @@ def test_stages_are_written_once_and_again_when_the_declaration_changed(declared
     (tmp_path / "one.yaml").write_text("extends: smoke\nscale: one\nfigures: {masking: null}\n")
     dvc_stages.write_stages(declared("one"), "reproduce")
     assert "masking.svg" in whole and "masking.svg" not in file.read_text()
-
-
-@pytest.mark.parametrize(
-    "content, expected",
-    (
-        ("scale: smoke\n", {"scale": "smoke", "data": None}),
-        ("scale: laptop\ndata: /images\n", {"scale": "laptop", "data": "/images"}),
-    ),
-)
-def test_params_name_scale_and_images(tmp_path, monkeypatch, content, expected):
-    monkeypatch.setattr(dvc_stages, "ROOT", tmp_path)
-    (tmp_path / "params.yaml").write_text(content)
-    assert dvc_stages.read_params() == expected
-
-
-@pytest.mark.parametrize("content", ("", "scale:\n", "skale: smoke\n", "[smoke]\n", "smoke\n", "scale: [\n"))
-def test_params_without_a_scale_are_one_line(tmp_path, monkeypatch, content):
-    monkeypatch.setattr(dvc_stages, "ROOT", tmp_path)
-    (tmp_path / "params.yaml").write_text(content)
-    with pytest.raises(UserError, match="^params.yaml names no scale: "):
-        dvc_stages.read_params()
 
 
 def test_the_lock_beside_dvc_yaml_holds_nothing_that_differs_between_scales():

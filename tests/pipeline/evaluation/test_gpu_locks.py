@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.evaluation import gpu_locks
+from pipeline.evaluation.visible_gpus import visible
 
 TAKE = """
 import os, sys, time
@@ -92,9 +93,9 @@ def test_a_job_takes_all_that_it_needs_or_none():
 
 def test_only_visible_devices_are_taken(tmp_path, monkeypatch):
     everything = gpus(tmp_path)
-    assert gpu_locks.allowed() == everything and gpu_locks.jobs_at_once() == 4
+    assert visible() == everything and gpu_locks.jobs_at_once() == 4
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"{everything[2]},GPU-a")
-    assert gpu_locks.allowed() == [everything[2], everything[0]] and gpu_locks.jobs_at_once() == 2
+    assert visible() == [everything[2], everything[0]] and gpu_locks.jobs_at_once() == 2
     first = job()
     assert devices(first) == [everything[2]]
     second = job()
@@ -153,7 +154,7 @@ def test_where_devices_cannot_be_known_one_job_runs_at_a_time(tmp_path, monkeypa
     known = job()
     assert devices(known) == gpus(tmp_path)[:1]
     pretended_gpus.install(tmp_path, "echo Unknown Error; exit 1")
-    assert len(gpu_locks.allowed()) == gpu_locks.jobs_at_once() == 1
+    assert gpu_locks.jobs_at_once() == 1
     assert capsys.readouterr().err.startswith("one job at a time uses GPUs, since they can't be told apart: nvidia-smi fails")
     first = unknown_job(2)
     assert first.stdout.readline() == "waits for the GPUs of this machine to be free\n"
@@ -180,7 +181,7 @@ def test_more_devices_than_there_are_is_one_line(monkeypatch):
 def test_a_machine_without_gpus_waits_for_none(tmp_path, monkeypatch):
     for answer in ("exit 9", "echo 'No devices were found'"):
         pretended_gpus.install(tmp_path, answer)
-        assert gpu_locks.take(2, print) == gpu_locks.allowed() == [] and gpu_locks.jobs_at_once() == 0
+        assert gpu_locks.take(2, print) == visible() == [] and gpu_locks.jobs_at_once() == 0
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
