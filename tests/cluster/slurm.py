@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -58,9 +59,22 @@ def unusable() -> str:
         subprocess.run(words, capture_output=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
     if absent := missing():
         return f"{', '.join(absent)} can't be found: apt-get install {' '.join(sorted(set(PACKAGES.values())))}"
+    if is_left_by_a_killed_test(ETC / "slurm.conf"):
+        for name in ("slurm.conf", "gres.conf"):
+            (ETC / name).unlink(missing_ok=True)
     if (ETC / "slurm.conf").exists():
         return f"{ETC / 'slurm.conf'} belongs to a cluster that is here already"
     return ""
+
+
+def is_left_by_a_killed_test(conf: Path) -> bool:
+    """Whether it is a link to a cluster of these tests whose controller has ended."""
+    if not conf.is_symlink() or not conf.readlink().is_relative_to(Path(tempfile.gettempdir())):
+        return False
+    try:
+        return not Path("/proc", (conf.readlink().parent / "slurmctld.pid").read_text().strip(), "exe").exists()
+    except OSError:
+        return True
 
 
 def missing() -> list[str]:
