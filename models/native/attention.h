@@ -7,39 +7,42 @@
 
 namespace {
 
-// to[i, :] = sum over k of a[i * row + k * step] * b[k, :], for d columns in V vectors: four rows at a time stay in registers.
-template <class W, int V> inline void product(const W* a, int64_t row, int64_t step, int64_t rows, int64_t inner, const W* b, W* to) {
-    constexpr int64_t d = V * LANES<W>;
+constexpr int64_t ROWS = 4, COLUMNS = REGISTERS / 8;  // of the tile of sums that stays in registers, columns in vectors
+
+// to[i, :] = sum over k of a[i * row + k * step] * b[k, :], for V vectors of the d columns, of which the last has `count` lanes
+template <class W, int64_t V, class Count>
+inline void columns(const W* a, int64_t row, int64_t step, int64_t rows, int64_t inner, const W* b, int64_t d, W* to, Count count) {
     constexpr auto whole = std::integral_constant<int64_t, LANES<W>>();
-    for (int64_t i = 0; i < rows; i += 4) {
-        const int64_t at[4] = {i, std::min(i + 1, rows - 1), std::min(i + 2, rows - 1), std::min(i + 3, rows - 1)};
-        Vector<W> sum[4][V] = {};
+    for (int64_t i = 0; i < rows; i += ROWS) {
+        int64_t at[ROWS];
+        for (int64_t j = 0; j < ROWS; j++) at[j] = std::min(i + j, rows - 1);
+        Vector<W> sum[ROWS][V] = {};
         for (int64_t k = 0; k < inner; k++) {
             Vector<W> line[V];
 #pragma GCC unroll 8
-            for (int n = 0; n < V; n++) line[n] = get(b + k * d + n * LANES<W>, whole);
+            for (int64_t n = 0; n < V - 1; n++) line[n] = get(b + k * d + n * LANES<W>, whole);
+            line[V - 1] = get(b + k * d + (V - 1) * LANES<W>, count);
 #pragma GCC unroll 4
-            for (int j = 0; j < 4; j++)
+            for (int64_t j = 0; j < ROWS; j++)
 #pragma GCC unroll 8
-                for (int n = 0; n < V; n++) sum[j][n] += a[at[j] * row + k * step] * line[n];
+                for (int64_t n = 0; n < V; n++) sum[j][n] += a[at[j] * row + k * step] * line[n];
         }
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
+        for (int64_t j = 0; j < ROWS; j++) {
 #pragma GCC unroll 8
-            for (int n = 0; n < V; n++) put<W>(sum[j][n], to + at[j] * d + n * LANES<W>, whole);
+            for (int64_t n = 0; n < V - 1; n++) put<W>(sum[j][n], to + at[j] * d + n * LANES<W>, whole);
+            put<W>(sum[j][V - 1], to + at[j] * d + (V - 1) * LANES<W>, count);
+        }
     }
 }
 
-// The same for any number of columns
+// The same for all d columns
 template <class W>
 inline void product(const W* a, int64_t row, int64_t step, int64_t rows, int64_t inner, const W* b, int64_t d, W* to) {
-    if (d == LANES<W>) return product<W, 1>(a, row, step, rows, inner, b, to);
-    if (d == 2 * LANES<W>) return product<W, 2>(a, row, step, rows, inner, b, to);
-    if (d == 4 * LANES<W>) return product<W, 4>(a, row, step, rows, inner, b, to);
-    std::fill(to, to + rows * d, W(0));
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < inner; k++)
-            for (int64_t n = 0; n < d; n++) to[i * d + n] += a[i * row + k * step] * b[k * d + n];
+    int64_t n = 0;
+    for (; n + COLUMNS * LANES<W> <= d; n += COLUMNS * LANES<W>)
+        columns<W, COLUMNS>(a, row, step, rows, inner, b + n, d, to + n, std::integral_constant<int64_t, LANES<W>>());
+    lanes<W>(d - n, [=](int64_t e, auto count) { columns<W, 1>(a, row, step, rows, inner, b + n + e, d, to + n + e, count); });
 }
 
 template <class W> inline void transpose(const W* from, int64_t size, W* to) {

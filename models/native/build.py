@@ -47,7 +47,9 @@ def library() -> tuple[ctypes.CDLL | None, str]:
         return None, "plain PyTorch: no C++ compiler"
     try:
         version = run(compiler, "--version").splitlines()[0]
-        return load(build_library(compiler, version)), f"compiled kernels: {version}"
+        kernels = load(build_library(compiler, version))
+        kernels.instruction_set.restype = ctypes.c_char_p
+        return kernels, f"compiled kernels: {kernels.instruction_set().decode()}, {version}"
     except (OSError, IndexError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or str(error)
         return None, f"plain PyTorch: {reason.strip().splitlines()[0] if reason.strip() else 'the kernels were not built'}"

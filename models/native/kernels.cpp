@@ -54,3 +54,5 @@ EXPORT(float, float32)
 EXPORT(double, float64)
 EXPORT_SIMILARITY(float, float32)
 EXPORT_SIMILARITY(double, float64)
+
+extern "C" const char* instruction_set() { return INSTRUCTION_SET; }

@@ -9,36 +9,35 @@
 
 namespace {
 
+constexpr int64_t EVEN = REGISTERS / 8, ODD = 4;  // tokens whose products stay in registers
+
 template <class W, class Count>
-inline void add_products(const W* const (&a)[4], const W* const (&b)[4], int64_t e, Count count, Vector<W> (&sum)[4][4]) {
-    const Vector<W> x[4] = {get(a[0] + e, count), get(a[1] + e, count), get(a[2] + e, count), get(a[3] + e, count)};
+inline void add_products(const W* const (&a)[EVEN], const W* const (&b)[ODD], int64_t e, Count count, Vector<W> (&sum)[EVEN][ODD]) {
+    Vector<W> x[EVEN];
 #pragma GCC unroll 4
-    for (int m = 0; m < 4; m++) {
+    for (int64_t n = 0; n < EVEN; n++) x[n] = get(a[n] + e, count);
+#pragma GCC unroll 4
+    for (int64_t m = 0; m < ODD; m++) {
         const Vector<W> y = get(b[m] + e, count);
 #pragma GCC unroll 4
-        for (int n = 0; n < 4; n++) sum[n][m] += x[n] * y;
+        for (int64_t n = 0; n < EVEN; n++) sum[n][m] += x[n] * y;
     }
 }
 
-// dot[i, j] of the rows a[i] and b[j], four by four of them in registers
+// dot[i, j] of the rows a[i] and b[j], a few of each at a time in registers
 template <class W> void dots(const std::vector<const W*>& a, const std::vector<const W*>& b, int64_t D, W* dot) {
     const int64_t I = a.size(), J = b.size();
-    for (int64_t i = 0; i < I; i += 4)
-        for (int64_t j = 0; j < J; j += 4) {
-            Vector<W> sum[4][4] = {};
-            const W *from[4], *to[4];
-            for (int n = 0; n < 4; n++) from[n] = a[std::min(i + n, I - 1)], to[n] = b[std::min(j + n, J - 1)];
-            for (int64_t e = 0; e < D; e += LANES<W>) {
-                const int64_t count = std::min(LANES<W>, D - e);
-                if (count == LANES<W>)
-                    add_products(from, to, e, std::integral_constant<int64_t, LANES<W>>(), sum);
-                else
-                    add_products(from, to, e, count, sum);
-            }
+    for (int64_t i = 0; i < I; i += EVEN)
+        for (int64_t j = 0; j < J; j += ODD) {
+            Vector<W> sum[EVEN][ODD] = {};
+            const W *from[EVEN], *to[ODD];
+            for (int64_t n = 0; n < EVEN; n++) from[n] = a[std::min(i + n, I - 1)];
+            for (int64_t m = 0; m < ODD; m++) to[m] = b[std::min(j + m, J - 1)];
+            lanes<W>(D, [&](int64_t e, auto count) { add_products(from, to, e, count, sum); });
 #pragma GCC unroll 4
-            for (int n = 0; n < 4; n++)
+            for (int64_t n = 0; n < EVEN; n++)
 #pragma GCC unroll 4
-                for (int m = 0; m < 4; m++)
+                for (int64_t m = 0; m < ODD; m++)
                     if (i + n < I && j + m < J) dot[(i + n) * J + j + m] = total<W>(sum[n][m]);
         }
 }

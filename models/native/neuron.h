@@ -25,7 +25,7 @@ inline Floats exp_negative(Floats x) {
     return (Floats)((Ints)p + (__builtin_convertvector(n, Ints) << 23));
 }
 inline Doubles exp_negative(Doubles x) {
-    for (int i = 0; i < 8; i++) x[i] = std::exp(x[i]);
+    for (int64_t i = 0; i < LANES<double>; i++) x[i] = std::exp(x[i]);
     return x;
 }
 

@@ -1,5 +1,5 @@
-// Vectors of 64 bytes, as GCC and Clang have them for every processor: loaded from bfloat16, float or double and stored
-// again, and loops over channels and threads.
+// Vectors as GCC and Clang have them for every processor, as wide as its registers: loaded from bfloat16, float or double and
+// stored again, and loops over channels and threads.
 #pragma once
 
 #include <algorithm>
@@ -14,15 +14,32 @@ struct bf16 {
 };
 
 template <class S> using Wide = std::conditional_t<std::is_same_v<S, double>, double, float>;
-template <class S> constexpr int64_t LANES = 64 / sizeof(Wide<S>);
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef double Doubles __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-typedef uint32_t Bits __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
+#if defined(__AVX512F__)
+constexpr char INSTRUCTION_SET[] = "AVX-512";
+constexpr int64_t VECTOR = 64, REGISTERS = 32;  // bytes of a vector, and how many vectors stay in registers
+#elif defined(__AVX2__)
+constexpr char INSTRUCTION_SET[] = "AVX2";
+constexpr int64_t VECTOR = 32, REGISTERS = 16;
+#elif defined(__SSE2__)
+constexpr char INSTRUCTION_SET[] = "SSE";
+constexpr int64_t VECTOR = 16, REGISTERS = 16;
+#elif defined(__ARM_NEON)
+constexpr char INSTRUCTION_SET[] = "NEON";
+constexpr int64_t VECTOR = 16, REGISTERS = 32;
+#else
+constexpr char INSTRUCTION_SET[] = "no vector instructions";
+constexpr int64_t VECTOR = 16, REGISTERS = 16;
+#endif
+template <class S> constexpr int64_t LANES = VECTOR / sizeof(Wide<S>);
+
+typedef float Floats __attribute__((vector_size(VECTOR)));
+typedef double Doubles __attribute__((vector_size(VECTOR)));
+typedef int32_t Ints __attribute__((vector_size(VECTOR)));
+typedef uint32_t Bits __attribute__((vector_size(VECTOR)));
+typedef uint16_t Halves __attribute__((vector_size(VECTOR / 2)));
 template <class S> struct ByLane { typedef uint8_t Bytes __attribute__((vector_size(LANES<S>))); };
-typedef int64_t Longs __attribute__((vector_size(64)));
+typedef int64_t Longs __attribute__((vector_size(VECTOR)));
 template <class S> using Integers = std::conditional_t<std::is_same_v<S, double>, Longs, Ints>;
 template <class S> using Vector = std::conditional_t<std::is_same_v<S, double>, Doubles, Floats>;
 
@@ -72,19 +89,18 @@ template <class S> inline void save(const Wide<S>* from, int64_t stride, int64_t
         lanes<S>(d, [=](int64_t i, auto count) { put<S>(get(from + r * d + i, count), to + r * stride + i, count); });
 }
 
-// The sum of a vector's lanes, by halves
-template <class W> inline W total(Vector<W> x) {
-    typedef W Half __attribute__((vector_size(32)));
-    typedef W Quarter __attribute__((vector_size(16)));
-    Half halves[2];
-    std::memcpy(halves, &x, sizeof x);
-    halves[0] += halves[1];
-    Quarter quarters[2];
-    std::memcpy(quarters, &halves[0], sizeof halves[0]);
-    quarters[0] += quarters[1];
-    W sum = 0;
-    for (size_t i = 0; i < sizeof(Quarter) / sizeof(W); i++) sum += quarters[0][i];
-    return sum;
+// The sum of a vector's lanes, by halves down to 16 bytes
+template <class W, int64_t BYTES = VECTOR, class V> inline W total(V x) {
+    typedef W Half __attribute__((vector_size(BYTES > 16 ? BYTES / 2 : 16)));
+    if constexpr (BYTES > 16) {
+        Half halves[2];
+        std::memcpy(halves, &x, sizeof x);
+        return total<W, BYTES / 2>(Half(halves[0] + halves[1]));
+    } else {
+        W sum = 0;
+        for (size_t i = 0; i < sizeof(x) / sizeof(W); i++) sum += x[i];
+        return sum;
+    }
 }
 
 }  // namespace
