@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from models import native
-from models.native import fused
+from models.native import event_driven, fused
 from models.neuron import Membranes, lif, wide
 from models.spiking_layers import ATTENTION_SCALE, ATTENTION_THRESHOLD, NormLinear, SpikingLinear, attention, normalise
 
@@ -36,14 +36,14 @@ class LiveRows:
     def spiking_linear(self, layer: SpikingLinear, x: Float[Tensor, "R D"]) -> Float[Tensor, "R E"]:
         """Compute LIF(BN(Linear)) of live rows; a membrane decays where its row is not live."""
         if native.supports(x):
-            y = F.linear(x, layer.linear.weight)
+            y = event_driven.linear(x, layer.linear.weight)
             scale, shift, _, _ = fused.affine(y, layer.bn, bias=layer.linear.bias)
             return self.fire(layer, y, scale, shift, 1.0)
         return self.lif(layer, layer.bn(layer.linear(x)))
 
     def norm_linear(self, layer: NormLinear, x: Float[Tensor, "R D"]) -> Float[Tensor, "R E"]:
         """Compute BN(Linear) of live rows."""
-        return normalise(layer.linear(x), layer.bn)
+        return normalise(layer.multiply(x), layer.bn)
 
     def attention(self, layer: nn.Module, qkv: Float[Tensor, "R E"]) -> Float[Tensor, "R D"]:
         """Compute LIF(0.125 q k^T v) among the live rows of each image and timestep."""

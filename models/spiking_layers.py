@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models import native
-from models.native import fused
+from models.native import event_driven, fused
 from models.neuron import Membranes, lif, norm_lif, wide
 from models.norm_over_processes import Norm, sum_over_processes
 
@@ -33,6 +33,8 @@ class NormConv(nn.Module):
 
     def convolve(self, x: Float[Tensor, "S B H W D"]) -> Float[Tensor, "S B H W E"]:
         """Compute the convolution of channels-last feature maps."""
+        if native.supports(x):
+            return event_driven.convolve(x, self.conv.weight)
         return self.conv(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
 
 
@@ -59,9 +61,16 @@ class NormLinear(nn.Module):
         self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K E"]:
         if live is not None and bn_rows == "live":
-            return spread(self.normalise_few(wide(self.linear(x[live]))), live)
-        normalised = normalise(self.linear(x), self.bn)
+            return spread(self.normalise_few(wide(self.multiply(x[live]))), live)
+        normalised = normalise(self.multiply(x), self.bn)
         return normalised if live is None else torch.where(live[..., None], normalised, 0)
+
+    def multiply(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows E"]:
+        """Compute the linear layer."""
+        if not native.supports(x):
+            return self.linear(x)
+        y = event_driven.linear(x, self.linear.weight)
+        return y if self.linear.bias is None else y + self.linear.bias
 
     def normalise_few(self, rows: Float[Tensor, "R E"]) -> Float[Tensor, "R E"]:
         """Compute BN of any number of rows: fewer than two have no variance, so they use the running statistics."""
@@ -77,9 +86,9 @@ class SpikingLinear(NormLinear):
         self, x: Float[Tensor, "T B K D"], live: Bool[Tensor, "T B K"] | None = None, bn_rows: str = "all"
     ) -> Float[Tensor, "T B K E"]:
         if live is not None and bn_rows == "live":
-            return lif(spread(self.normalise_few(self.linear(x[live])), live))
+            return lif(spread(self.normalise_few(self.multiply(x[live])), live))
         if native.supports(x):  # the kernels add the bias to the norm's shift
-            return norm_lif(F.linear(x, self.linear.weight), self.bn, len(x), live, self.linear.bias)
+            return norm_lif(event_driven.linear(x, self.linear.weight), self.bn, len(x), live, self.linear.bias)
         return norm_lif(self.linear(x), self.bn, len(x), live)
 
 

@@ -37,6 +37,12 @@ def describe() -> str:
     return library()[1]
 
 
+def instruction_set() -> str | None:
+    """Name the vector instructions that the kernels were built with; None where there are no kernels."""
+    kernels = library()[0]
+    return None if kernels is None else kernels.instruction_set().decode()
+
+
 @cache
 def library() -> tuple[ctypes.CDLL | None, str]:
     """Load the kernels, built if need be. Returns them and a description, or None and the reason."""

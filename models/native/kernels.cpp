@@ -2,6 +2,8 @@
 // pass over memory. The plain code in models/neuron.py, models/spiking_layers.py and models/merging.py says what they compute.
 // Sums and charges are in float for bfloat16 and float, in double for double.
 #include "attention.h"
+#include "counts.h"
+#include "events.h"
 #include "matching.h"
 #include "neuron.h"
 #include "pooling.h"
@@ -41,6 +43,17 @@
     extern "C" void attention_backward_##name(const S* qkv, const S* above, const int64_t* start, int64_t segments,              \
                                               int64_t heads, int64_t d, S* gradient, int threads) {                              \
         attention_backward(qkv, above, start, segments, heads, d, gradient, threads);                                            \
+    }                                                                                                                            \
+    extern "C" void count_spikes_##name(const S* x, int64_t size, uint8_t* bytes, int64_t* result, int threads) {                \
+        count_spikes(x, size, bytes, result, threads);                                                                           \
+    }                                                                                                                            \
+    extern "C" void event_forward_##name(const S* weight, const uint8_t* x, int64_t frames, int64_t H, int64_t W, int64_t C,     \
+                                         int64_t E, int64_t side, int64_t spikes, S* y, int threads) {                           \
+        event_forward(weight, x, {frames, H, W, C, E, side, spikes != 0}, y, threads);                                           \
+    }                                                                                                                            \
+    extern "C" void event_weight_gradient_##name(const S* gradient, const uint8_t* x, int64_t frames, int64_t H, int64_t W,      \
+                                                 int64_t C, int64_t E, int64_t side, int64_t spikes, S* result, int threads) {   \
+        event_weight_gradient(gradient, x, {frames, H, W, C, E, side, spikes != 0}, result, threads);                            \
     }
 
 #define EXPORT_SIMILARITY(S, name)                                                                                               \

@@ -10,10 +10,9 @@ from reference_spikingformer import random_official_spikingformer_state_dict, re
 from models import native
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer, from_official_spikingformer
-from models.native import build, fused
+from models.native import build, event_driven, fused
 from models.neuron import wide
 from models.packed import PackedATSNN
-from models.spiking_layers import NormConv
 
 WITH_KERNELS = pytest.param(True, marks=pytest.mark.skipif(build.library()[0] is None, reason=native.describe()))
 OPTIONS = (
@@ -239,15 +238,22 @@ class Counted:
     """Rows that each linear layer was given, and images that each convolution was given, call after call."""
 
     def __init__(self, monkeypatch, network):
-        self.network, self.rows, self.images, linear = network, {}, [], torch.nn.functional.linear
+        self.network, self.rows, self.images = network, {}, []
 
-        def count(x, weight, *rest):
+        def counted(compute, count, plain):
+            return lambda first, second: count(first, second, plain) or compute(first, second)
+
+        def count_rows(first, second, plain):
+            x, weight = (second, first.weight) if plain else (first, second)
             self.rows.setdefault(id(weight), []).append(x.shape[:-1].numel())
-            return linear(x, weight, *rest)
 
-        monkeypatch.setattr(torch.nn.functional, "linear", count)  # the module itself, so that nn.Linear is counted too
-        for stage in (m for m in network.backbone.sps.modules() if isinstance(m, NormConv)):
-            stage.conv.register_forward_hook(lambda _, inputs, output: self.images.append(inputs[0].shape[0]))
+        def count_images(first, second, plain):
+            self.images.append(len(second) if plain else first.shape[:2].numel())
+
+        monkeypatch.setattr(torch.nn.Linear, "forward", counted(torch.nn.Linear.forward, count_rows, True))
+        monkeypatch.setattr(event_driven, "linear", counted(event_driven.linear, count_rows, False))
+        monkeypatch.setattr(torch.nn.Conv2d, "forward", counted(torch.nn.Conv2d.forward, count_images, True))
+        monkeypatch.setattr(event_driven, "convolve", counted(event_driven.convolve, count_images, False))
 
     def of(self, block):
         """Rows by call, which all layers of a block must agree about."""

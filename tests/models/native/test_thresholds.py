@@ -1,0 +1,57 @@
+"""Which path a layer takes: a function of its inputs, its width and the instruction set."""
+
+import pytest
+import torch
+
+from models import native
+from models.native import build, event_driven, thresholds
+
+KINDS = {"linear": (48, 48), "convolution": (48, 48, 3, 3)}
+pytestmark = pytest.mark.skipif(build.library()[0] is None, reason=native.describe())
+
+
+@pytest.fixture
+def half(monkeypatch):
+    """At most half of the inputs, on an instruction set of its own."""
+    monkeypatch.delenv("ATSNN_KERNELS", raising=False)
+    monkeypatch.setattr(thresholds, "instruction_set", lambda: "a set")
+    limits = {"linear": 0.5, "convolution": 0.5, "linear gradient": 0.25, "convolution gradient": 0.25}
+    monkeypatch.setattr(thresholds, "LARGEST_SHARE", {("a set", "float32"): limits})
+
+
+@pytest.mark.parametrize("shape", KINDS.values(), ids=KINDS)
+def test_the_share_of_inputs_that_are_not_zero_decides(half, shape):
+    weight = torch.empty(shape)
+    assert thresholds.is_event_driven(0.0, weight) and thresholds.is_event_driven(0.5, weight)
+    assert not thresholds.is_event_driven(0.501, weight)
+    assert thresholds.is_event_driven(0.25, weight, gradient=True) and not thresholds.is_event_driven(
+        0.251, weight, gradient=True
+    )
+
+
+def test_who_asks_for_a_path_gets_it_but_for_inputs_that_are_no_counts(half):
+    weight = torch.empty(48, 48)
+    assert thresholds.is_event_driven(1.0, weight, "events") and not thresholds.is_event_driven(0.0, weight, "dense")
+    assert not thresholds.is_event_driven(None, weight) and not thresholds.is_event_driven(None, weight, "events")
+
+
+def test_narrow_layers_other_dtypes_other_sets_and_who_says_dense_are_dense(half, monkeypatch):
+    assert not thresholds.is_event_driven(0.1, torch.empty(48, thresholds.NARROWEST - 1))
+    assert not thresholds.is_event_driven(0.1, torch.empty(thresholds.NARROWEST - 1, 48))
+    assert not thresholds.is_event_driven(0.1, torch.empty(48, 48, dtype=torch.float64))
+    with monkeypatch.context() as patch:
+        patch.setenv("ATSNN_KERNELS", "dense")
+        assert not thresholds.is_event_driven(0.1, torch.empty(48, 48))
+    monkeypatch.setattr(thresholds, "instruction_set", lambda: "another set")
+    assert not thresholds.is_event_driven(0.1, torch.empty(48, 48))
+
+
+def test_a_layer_computes_by_what_is_decided(half, monkeypatch):
+    calls = []
+    monkeypatch.setattr(event_driven, "call", lambda name, *rest: calls.append(name) or build.call(name, *rest))
+    weight = torch.randn(48, 48, requires_grad=True)
+    for share, expected in ((0.2, ["event_forward", "event_weight_gradient"]), (0.4, ["event_forward"]), (0.6, [])):
+        calls.clear()
+        x = (torch.arange(48) < share * 48).float().expand(10, 48)
+        event_driven.linear(x, weight).sum().backward()
+        assert [name for name in calls if name != "count_spikes"] == expected
