@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import debian
 import left_processes
 
 PACKAGES = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "sbatch": "slurm-wlm"}
@@ -53,10 +54,8 @@ def unusable() -> str:
     """Why it can't be run here, or nothing; Debian's packages are installed where that is allowed."""
     if os.geteuid():
         return "SLURM's daemons need root, which runs these tests in CI"
-    if missing() and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update"], capture_output=True)
-        words = ["apt-get", "install", "--yes", "--no-install-recommends", *set(PACKAGES.values())]
-        subprocess.run(words, capture_output=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+    if missing():
+        debian.install(*set(PACKAGES.values()))
     if absent := missing():
         return f"{', '.join(absent)} can't be found: apt-get install {' '.join(sorted(set(PACKAGES.values())))}"
     if is_left_by_a_killed_test(ETC / "slurm.conf"):

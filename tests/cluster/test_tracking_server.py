@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -14,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import debian
 import many_trainings
 import psycopg2
 import pytest
@@ -31,9 +31,8 @@ JOBS, EPOCHS = 16, 20
 @pytest.fixture(scope="module")
 def postgresql():
     """PostgreSQL's programs, installed where that is allowed."""
-    if missing() and not os.geteuid() and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update"], capture_output=True)
-        subprocess.run(["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"], capture_output=True)
+    if missing():
+        debian.install("postgresql")
     if reason := missing():
         pytest.skip(f"NOT TESTED: the tracking server. {reason}")
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import debian
 import pytest
 from copied import ROOT, TINY, ask, call, jobs, snakemake
 
@@ -127,11 +128,10 @@ def test_a_clone_that_pulls_draws_tables_and_report_without_training(versioned, 
 @pytest.fixture
 def ssh(tmp_path):
     """An SSH server of our own, on a free port: its address and the key that it lets in."""
-    if not shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin") and not os.geteuid() and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update"], capture_output=True)
-        subprocess.run(["apt-get", "install", "--yes", "--no-install-recommends", "openssh-server"], capture_output=True)
-    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not program:
+    places = f"{os.environ['PATH']}:/usr/sbin"
+    if not shutil.which("sshd", path=places):
+        debian.install("openssh-server")
+    if not (program := shutil.which("sshd", path=places)):
         pytest.skip("NOT TESTED: evidence over SSH. sshd can't be found: apt-get install openssh-server")
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)

@@ -2,12 +2,12 @@
 
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
 import zipfile
 
+import debian
 import pytest
 from copied import call
 
@@ -43,9 +43,8 @@ def drawn(tree):
 def browser():
     """Chromium, installed by apt-get where it is missing and may be."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    if not any(map(shutil.which, names)) and shutil.which("apt-get") and os.geteuid() == 0:
-        for words in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
-            subprocess.run(["apt-get", "-q", *words], capture_output=True, timeout=400)
+    if not any(map(shutil.which, names)):
+        debian.install("chromium")
     found = next(filter(None, map(shutil.which, names)), None)
     return found or pytest.skip("no Chromium here, and it can't be installed: apt-get install chromium (as root), then again")
 
