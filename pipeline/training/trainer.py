@@ -115,15 +115,20 @@ class Trainer:
     def check_same_arithmetic(self, provenance_at_start: dict) -> None:
         """Check that a resumed run computes as it began; elsewhere `auto` may be another precision, and a compiler missing.
 
-        Raises UserError where precision or kernels differ.
+        Raises UserError where the precision is another, or one has kernels and the other none. With another instruction set
+        or compiler the run goes on: the record's `resume` names it, as its start does.
         """
-        kernels = {"was": provenance_at_start["kernels"].split(":")[0], "is": native.describe().split(":")[0]}
-        for was, now in ((provenance_at_start["precision"], self.compute.precision), (kernels["was"], kernels["is"])):
+        kernels_at_start, kernels = provenance_at_start["kernels"], native.describe()
+        changes = [(provenance_at_start["precision"], self.compute.precision)]
+        changes += [(kernels_at_start.split(":")[0], kernels.split(":")[0])]
+        for was, now in changes:
             if was != now:
                 raise UserError(
                     f"run {self.run.id} was trained in {was} so far, this machine computes in {now}: "
                     f"go on where it began, or delete {self.folder} to train it here from the start"
                 )
+        if kernels != kernels_at_start:
+            self.say(f"began with {kernels_at_start}; another instruction set or compiler gives near numbers, not the same bits")
 
     def provenance(self) -> dict:
         """Collect the code, versions, machine, arithmetic and data of this attempt."""

@@ -229,6 +229,26 @@ def test_a_run_stays_with_the_kernels_it_began_with(monkeypatch):
         train(made, run)
 
 
+def test_a_run_goes_on_with_another_instruction_set_which_its_record_names(monkeypatch, capsys):
+    made = campaign()
+    run = made.run("static", 0)
+    wide, narrow = "compiled kernels: AVX-512, c++ 12", "compiled kernels: AVX2, c++ 12"
+    with monkeypatch.context() as cut:
+        cut.setattr(trainer.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        cut.setattr(trainer.native, "describe", lambda: wide)
+        with pytest.raises(KeyboardInterrupt):
+            train(made, run)
+    monkeypatch.setattr(trainer.native, "describe", lambda: narrow)
+    train(made, run)
+    entries = read(made.run_folder(run) / "record.jsonl")
+    assert [(e["event"], e["provenance"]["kernels"]) for e in entries if "provenance" in e] == [
+        ("start", wide),
+        ("resume", narrow),
+    ]
+    said = capsys.readouterr().err
+    assert f"computes in float64, {narrow}" in said and f"began with {wide}; another instruction set" in said
+
+
 def test_a_batch_larger_than_the_data_is_refused():
     made = campaign(recipes={"short": {"epochs": 1, "batch": 128}})
     with pytest.raises(UserError, match="a batch of 128 is larger than the 64 training images"):
