@@ -21,6 +21,7 @@ from pipeline.campaign.titles import data_title
 from pipeline.core import atomic_files, number_formats
 from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
 from pipeline.core.errors import UserError
+from pipeline.core.record import is_provenance
 from pipeline.mirror import fill
 from pipeline.reporting import html_templates
 from pipeline.reporting.drawing import campaign_results, training_curves
@@ -102,10 +103,16 @@ def run_facts(campaign: Campaign) -> list[dict]:
     links, facts = evaluation_files(campaign), []
     for run in campaign.runs:
         done = atomic_files.read_json(campaign.run_folder(run) / "done.json", "epochs", "seconds")
-        provenance = recorded.record_of(campaign, run)[0]["provenance"]
+        provenance = provenance_of(recorded.record_of(campaign, run))
         last = epochs_of(campaign, run)[-1]["metrics"]
         facts.append({"run": run, "done": done, "made": provenance, "last": last, "results": links.get(run.id)})
     return facts
+
+
+def provenance_of(entries: list[dict]) -> dict:
+    """Take a record's provenance at its start, with the kernels of every attempt: another machine may have gone on with its own."""
+    attempts = [entry["provenance"] for entry in entries if is_provenance(entry.get("provenance"))]
+    return attempts[0] | {"kernels": ", then ".join(dict.fromkeys(attempt["kernels"] for attempt in attempts))}
 
 
 def evaluation_facts(campaign: Campaign) -> list[dict]:

@@ -32,6 +32,19 @@ def test_a_figures_place_has_all_that_is_said_of_it(campaign):
     assert '<a href="#static-s3-0">seed 3</a> (<a href="evals/static-s3-0.json">evaluation</a>)' in shown and "gone" not in shown
 
 
+def test_the_page_names_the_kernels_of_all_attempts(campaign):
+    """A training may go on with another instruction set."""
+    wide, narrow = "compiled kernels: AVX-512, c++", "compiled kernels: AVX2, c++"
+    start = {"git": {}, "versions": {}, "data": {}, "device": "d", "precision": "fp32", "threads": 1, "kernels": wide}
+    entries = [{"provenance": start}, {"provenance": None}, {"provenance": start | {"kernels": narrow}}, {"provenance": start}]
+    made = report.provenance_of([*entries, {"event": "end"}])
+    assert made == start | {"kernels": f"{wide}, then {narrow}"} and report.provenance_of(entries[:1]) == start
+    run = {"run": SimpleNamespace(id="static-s3-0", parent=None, data=SimpleNamespace(origin="shapes")), "results": None}
+    run |= {"done": {"epochs": 1, "seconds": 3}, "last": {"images_per_second": 9.0}}
+    runs = [run | {"made": made | {"kernels": kernels}} for kernels in (wide, narrow, wide)]
+    assert f"<p>Computed by {wide}; {narrow}.</p>" in page(campaign, runs=runs).replace("&#43;", "+")
+
+
 def test_why_a_commit_is_unknown_is_said_once_below_the_runs(campaign):
     assert "<code>unknown</code>" in page(campaign) and "Commit unknown" not in page(campaign), (
         "of records from before there were reasons"
