@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from models import native
 from pipeline.core.openmp import check_threads
 from pipeline.core.provenance import processor, vendor
 
@@ -43,6 +44,12 @@ class ComputeDevice:
     def name(self) -> str:
         """Return the model of the GPU, or of the processor."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else processor()
+
+    @property
+    def kernels(self) -> str:
+        """Describe what computes neurons, norms and attention. A GPU uses no kernels of its processor, whichever those are."""
+        description = native.describe()
+        return description if self.device.type == "cpu" else f"{description.split(':')[0]}: unused on a GPU"
 
 
 def resolve_precision(declared: str) -> str:

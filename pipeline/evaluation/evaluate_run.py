@@ -30,7 +30,6 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
 
     Raises UserError where the run is not trained yet.
     """
-    from models import native
     from pipeline.data.prepared import Prepared
     from pipeline.evaluation.device import open_device
     from pipeline.evaluation.subject import Subject
@@ -59,7 +58,7 @@ def evaluate(campaign: Campaign, run: Run) -> dict:
             metrics, arrays[evaluation.name], details = measure_subject(subject, compute.is_mixed)
             results[evaluation.name] = facts | {"metrics": metrics} | details
     content = {"run": run.id, "weights_sha256": trained["weights_sha256"], "precision": trained["precision"]}
-    content |= {"device": compute.name, "kernels": native.describe(), "data": data.meta, "evaluations": results}
+    content |= {"device": compute.name, "kernels": compute.kernels, "data": data.meta, "evaluations": results}
     save_arrays(campaign.arrays_file(run), arrays)
     replace_sealed(campaign.results_file(run), content)
     return content

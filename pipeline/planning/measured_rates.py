@@ -49,8 +49,8 @@ def throughput_file(campaign: Campaign) -> Path:
 def rates_of(campaign: Campaign, progress: dict[str, Progress], device_name: str | None = None) -> Rates:
     """Collect the throughput on one device: that of the records, else that of the file.
 
-    `device_name`: a part of a device's name. Raises UserError where not exactly one measured device has it in its name, or where
-    records are of several devices and it is not given.
+    `device_name`: a device's name, or a part of it that no other measured device has in its name. Raises UserError where it is
+    neither, or where records are of several devices and it is not given.
     """
     timings, evaluation_passes, notes = read_records(campaign, progress)
     path = throughput_file(campaign)
@@ -88,7 +88,8 @@ def choose_device(recorded: list[Device], file_content: dict | None, device_name
     devices = list(dict.fromkeys([*recorded, *([Device.from_fields(file_content)] if file_content else [])]))
     names = "; ".join(map(str, devices)) or "none"
     if device_name is not None:
-        devices = [device for device in devices if device_name.lower() in str(device).lower()]
+        named = [device for device in devices if device_name.lower() in str(device).lower()]
+        devices = [device for device in named if device_name.lower() == str(device).lower()] or named
         if len(devices) != 1:
             raise UserError(
                 f"{device_name!r} is a part of the names of {len(devices)} devices that were measured, not of one: {names}"

@@ -53,13 +53,12 @@ def measure_all(campaign: Campaign, batch: int | None, steps: int | None, again:
 
     The commit and versions in it are those of the last call.
     """
-    from models import native
     from pipeline.evaluation.device import open_device
 
     experiment = campaign.experiment
     compute = open_device(experiment.precision, experiment.threads)
     gpu = compute.device.type == "cuda"
-    device = training_kinds.Device.of(compute.name, compute.precision, experiment.threads, native.describe())
+    device = training_kinds.Device.of(compute.name, compute.precision, experiment.threads, compute.kernels)
     header = {"scale": experiment.scale} | device.fields | {"gpu": gpu, "cores": cores()}
     header |= {"git": provenance.git_state(), "versions": provenance.versions()}
     file = throughput_file(campaign)

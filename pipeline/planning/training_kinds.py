@@ -11,12 +11,16 @@ from dataclasses import asdict, dataclass
 from pipeline.campaign.identity import Evaluation, Run
 from pipeline.core.checksums import digest
 
+INSTRUCTION_SETS = ("AVX-512", "AVX2", "SSE", "NEON", "no vector instructions")  # as models/native/vectors.h names them
 SPEED_FIELDS = ("batch", "mixup", "flip", "rand_augment", "erasing")  # fields of a recipe
 
 
 @dataclass(frozen=True)
 class Device:
-    """The device that hours belong to. `kernels`: as `models.native.build.describe` begins; `threads` of one training."""
+    """The device that hours belong to. `kernels`: as `ComputeDevice.kernels` begins; `threads` of one training.
+
+    Files from before vectors had several widths name no instruction set; their hours are not those of kernels that do.
+    """
 
     name: str
     precision: str
@@ -25,8 +29,10 @@ class Device:
 
     @classmethod
     def of(cls, name: str, precision: str, threads: int, kernels: str) -> "Device":
-        """Create a device; of `kernels` only the part before the first colon counts."""
-        return cls(name, precision, threads, kernels.split(":")[0])
+        """Create a device; of `kernels` only the part before the first colon counts, and the instruction set behind it."""
+        kind, _, details = kernels.partition(": ")
+        instruction_set = details.split(", ")[0]
+        return cls(name, precision, threads, f"{kind}: {instruction_set}" if instruction_set in INSTRUCTION_SETS else kind)
 
     @classmethod
     def from_fields(cls, content: dict) -> "Device":

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from models import native
 from pipeline.campaign.campaign import Campaign
 from pipeline.campaign.identity import Run
 from pipeline.core import provenance
@@ -91,7 +90,7 @@ class Trainer:
         sums = [self.position.sums.get(key, 0.0) * self.team.writes for key in ("loss", "ponder")]
         self.totals += torch.tensor(sums, dtype=torch.float64).to(self.totals)
         is_complete = self.position.epoch == self.epochs
-        self.say(f"computes in {self.compute.precision}, {native.describe()}")
+        self.say(f"computes in {self.compute.precision}, {self.compute.kernels}")
         is_new = not self.position.record
         if is_new:
             self.record.append("start", run=self.run.id, provenance=self.provenance())
@@ -118,7 +117,7 @@ class Trainer:
         Raises UserError where the precision is another, or one has kernels and the other none. With another instruction set
         or compiler the run goes on: the record's `resume` names it, as its start does.
         """
-        kernels_at_start, kernels = provenance_at_start["kernels"], native.describe()
+        kernels_at_start, kernels = provenance_at_start["kernels"], self.compute.kernels
         changes = [(provenance_at_start["precision"], self.compute.precision)]
         changes += [(kernels_at_start.split(":")[0], kernels.split(":")[0])]
         for was, now in changes:
@@ -133,7 +132,7 @@ class Trainer:
     def provenance(self) -> dict:
         """Collect the code, versions, machine, arithmetic and data of this attempt."""
         facts = {"git": provenance.git_state(), "versions": provenance.versions(), "device": self.compute.name}
-        facts |= {"kernels": native.describe(), "processes": self.team.count}
+        facts |= {"kernels": self.compute.kernels, "processes": self.team.count}
         return facts | {"precision": self.compute.precision, "threads": self.run.threads, "data": self.data.meta}
 
     def train_epoch(self) -> None:

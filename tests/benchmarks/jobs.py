@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from reference import random_official_state_dict
 
-from models import merging, native
+from models import merging
 from models.at_snn import ATSNN
 from models.convert import from_official_spikformer
 from models.native import build as kernels
@@ -40,7 +40,7 @@ def prepare(spec: dict):
         "device": compute.name,
         "dtype": compute.precision,
         "threads": spec["threads"],
-        "kernels": native.describe(),
+        "kernels": compute.kernels,
     }
     facts |= {key: spec[key] for key in ("network", "batch") if key in spec}
     return step, facts | {"images": spec.get("batch", 1)} | own

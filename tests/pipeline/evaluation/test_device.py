@@ -133,3 +133,10 @@ def test_the_declared_threads_are_what_a_process_has_whatever_else_is_set(enviro
 def test_one_thread_is_within_every_limit():
     run = on_threads(1, OMP_THREAD_LIMIT="1", OMP_DYNAMIC="true", OMP_MAX_ACTIVE_LEVELS="0")
     assert (run.returncode, run.stdout) == (0, "computed on 1\n"), run.stderr
+
+
+def test_the_kernels_of_a_processor_are_named_with_their_instruction_set_and_those_beside_a_gpu_without(monkeypatch):
+    """Hours on a GPU are the same beside any processor."""
+    monkeypatch.setattr("models.native.describe", lambda: "compiled kernels: AVX2, c++ 12")
+    assert device.ComputeDevice(torch.device("cpu"), "float32").kernels == "compiled kernels: AVX2, c++ 12"
+    assert device.ComputeDevice(torch.device("cuda"), "bf16").kernels == "compiled kernels: unused on a GPU"

@@ -1,13 +1,15 @@
 """Speeds are those of one device: the one whose records there are, or the one that is named."""
 
 import json
+import re
 
 import pytest
 
 from pipeline.core.errors import UserError
+from pipeline.core.paths import ROOT
 from pipeline.planning.measured_rates import choose_device, ends_of, read_file
 from pipeline.planning.recorded_times import Timing
-from pipeline.planning.training_kinds import Device
+from pipeline.planning.training_kinds import INSTRUCTION_SETS, Device
 
 ONE, OTHER = (Device.of(name, "float32", 1, "compiled kernels: c++") for name in ("NVIDIA H100", "a processor"))
 FILE = {"device": "NVIDIA H200", "precision": "bf16", "threads": 1, "kernels": "none"}
@@ -24,6 +26,24 @@ def test_of_several_devices_one_is_to_be_named_by_a_part_of_its_name():
     assert choose_device([ONE, OTHER], FILE, "h100") == ONE
     with pytest.raises(UserError, match="'nvidia' is a part of the names of 2 devices"):
         choose_device([ONE, OTHER], FILE, "nvidia")
+
+
+def test_hours_of_another_instruction_set_are_those_of_another_device():
+    """Files from before the widths of vectors name none: their hours are neither's, and they are chosen by their whole name."""
+    texts = ("AVX-512, c++ (Debian 12.2.0-14+deb12u1) 12.2.0", "AVX2, c++ 12", "c++ (Debian 12.2.0-14+deb12u1) 12.2.0")
+    wide, narrow, before = devices = [Device.of("AMD EPYC", "float32", 1, f"compiled kernels: {text}") for text in texts]
+    assert [device.kernels for device in devices] == [f"compiled kernels{rest}" for rest in (": AVX-512", ": AVX2", "")]
+    assert all(Device.from_fields(device.fields) == device for device in devices)
+    with pytest.raises(UserError, match="recorded on 3 devices"):
+        choose_device(devices, None, None)
+    assert choose_device(devices, None, "avx-512") == wide and choose_device(devices, None, "avx2") == narrow
+    assert choose_device(devices, None, str(before)) == before
+    assert Device.of("", "", 1, "compiled kernels: unused on a GPU") == Device.of("", "", 1, "compiled kernels: c++ 12")
+    assert Device.of("", "", 1, "plain PyTorch: no C++ compiler").kernels == "plain PyTorch"
+
+
+def test_the_instruction_sets_are_those_that_the_kernels_name():
+    assert INSTRUCTION_SETS == tuple(re.findall(r'INSTRUCTION_SET\[\] = "(.*)"', (ROOT / "models/native/vectors.h").read_text()))
 
 
 def test_the_speed_at_the_ends_of_epochs_is_by_their_median():

@@ -221,10 +221,10 @@ def test_a_run_stays_with_the_kernels_it_began_with(monkeypatch):
     run = made.run("static", 0)
     with monkeypatch.context() as cut:
         cut.setattr(trainer.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
-        cut.setattr(trainer.native, "describe", lambda: "compiled kernels: c++ 12")
+        cut.setattr("models.native.describe", lambda: "compiled kernels: c++ 12")
         with pytest.raises(KeyboardInterrupt):
             train(made, run)
-    monkeypatch.setattr(trainer.native, "describe", lambda: "plain PyTorch: no C++ compiler")
+    monkeypatch.setattr("models.native.describe", lambda: "plain PyTorch: no C++ compiler")
     with pytest.raises(UserError, match="was trained in compiled kernels so far, this machine computes in plain PyTorch"):
         train(made, run)
 
@@ -235,10 +235,10 @@ def test_a_run_goes_on_with_another_instruction_set_which_its_record_names(monke
     wide, narrow = "compiled kernels: AVX-512, c++ 12", "compiled kernels: AVX2, c++ 12"
     with monkeypatch.context() as cut:
         cut.setattr(trainer.Trainer, "finish_epoch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
-        cut.setattr(trainer.native, "describe", lambda: wide)
+        cut.setattr("models.native.describe", lambda: wide)
         with pytest.raises(KeyboardInterrupt):
             train(made, run)
-    monkeypatch.setattr(trainer.native, "describe", lambda: narrow)
+    monkeypatch.setattr("models.native.describe", lambda: narrow)
     train(made, run)
     entries = read(made.run_folder(run) / "record.jsonl")
     assert [(e["event"], e["provenance"]["kernels"]) for e in entries if "provenance" in e] == [
