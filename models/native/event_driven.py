@@ -127,7 +127,7 @@ def dense_input_gradient(grad_output: Tensor, weight: Tensor, shape: torch.Size)
     if weight.ndim == 2:
         return grad_output @ weight
     frames = channels_first(grad_output)
-    x = weight.new_empty(1).expand(len(frames), shape[-1], *shape[-3:-1])  # only its shape counts
+    x = channels_first(weight.new_empty(shape))  # only its shape and layout count
     gradient = torch.ops.aten.convolution_backward(frames, x, weight, None, *CONVOLUTION.values(), (True, False, False))[0]
     return gradient.permute(0, 2, 3, 1).reshape(shape)
 

@@ -19,7 +19,7 @@
 namespace {
 
 constexpr int64_t TILE = std::min<int64_t>(REGISTERS / 2, 256 / VECTOR);  // vectors of outputs in registers
-constexpr int64_t BLOCK = 24576, GRADIENT_BLOCK = 49152;                  // bytes of a tile's rows that are read again and again
+constexpr int64_t BLOCK = 36864, GRADIENT_BLOCK = 49152;                  // bytes of a tile's rows that are read again and again
 constexpr int64_t POSITIONS = 256;                                        // whose lists are made at a time
 constexpr int64_t GROUP = 131072;                                         // bytes of a tile's gradients that are added to at a time
 
