@@ -16,8 +16,6 @@ from torch.autograd.function import once_differentiable
 from models.native.build import call
 from models.norm_over_processes import Norm, sum_over_processes
 
-WIDTH = 64  # channels that make a kernel's loops long enough
-
 
 def norm_lif(
     y: Float[Tensor, "S *shape E"],
@@ -97,18 +95,11 @@ def affine(
 def moments(y: Float[Tensor, "*rows E"], bn: Norm) -> tuple[Float[Tensor, " E"], Float[Tensor, " E"], int]:
     """Compute mean and biased variance of each channel, in float64, and number of rows, over all processes with the norm."""
     channels, rows = y.shape[-1], y.numel() // y.shape[-1]
-    group = grouping(rows, channels)
-    sums = torch.empty(2, group, channels, dtype=torch.float64)
-    call("moments", y, rows // group, group * channels, sums)
-    sums, rows = sum_over_processes(bn, sums.sum(dim=1), rows)
+    sums = torch.empty(2, channels, dtype=torch.float64)
+    call("moments", y, rows, channels, sums)
+    sums, rows = sum_over_processes(bn, sums, rows)
     mean, square = sums / rows
     return mean, (square - mean.square()).clamp_min(0), rows
-
-
-def grouping(rows: int, channels: int) -> int:
-    """Compute how many rows of few channels a kernel may take as one row of many channels."""
-    group = max(1, WIDTH // channels)
-    return group if rows % group == 0 else 1
 
 
 def fire(
@@ -123,11 +114,10 @@ def fire(
     """Compute LIF(scale * y + shift) of all rows, or of those that `index` names; it is negative where a row is not live."""
     packed, channels = y.ndim == 2, y.shape[-1]
     neurons = y.shape[1] if index is None else index.shape[1]
-    group = grouping(neurons, channels) if index is None else 1
     shape = y.shape if packed else (timesteps, *y.shape[1:])
     spikes = (torch.zeros if index is not None and not packed else torch.empty)(shape, dtype=y.dtype)
-    sizes = (timesteps, neurons // group, group * channels, int(not packed and len(y) < timesteps))
-    call("lif_forward", y, index, scale.repeat(group), shift.repeat(group), threshold, *sizes, membrane, spikes)
+    sizes = (timesteps, neurons, channels, int(not packed and len(y) < timesteps))
+    call("lif_forward", y, index, scale, shift, threshold, *sizes, membrane, spikes)
     return spikes
 
 
@@ -152,20 +142,18 @@ class AffineLIF(Function):
         y, scale, shift, mean, inverse_deviation, index = ctx.saved_tensors
         timesteps, threshold, alpha, norm, has_layer_bias = ctx.settings
         given_timesteps, neurons, channels = y.shape
-        group = grouping(neurons, channels) if index is None else 1
         gradient = torch.empty_like(y) if index is None else torch.zeros_like(y)
-        sums = torch.empty(2, group, channels, dtype=torch.float64)
-        sizes = (timesteps, neurons // group, group * channels, int(given_timesteps < timesteps))
-        vectors = [x.repeat(group) for x in (scale, shift, mean, inverse_deviation)]
-        call("lif_backward", y, index, *vectors, grad_output.contiguous(), threshold, alpha, *sizes, gradient, sums)
-        total, product = channel_sums = sums.sum(dim=1)
+        channel_sums = torch.empty(2, channels, dtype=torch.float64)
+        sizes = (timesteps, neurons, channels, int(given_timesteps < timesteps))
+        vectors = scale, shift, mean, inverse_deviation
+        call("lif_backward", y, index, *vectors, grad_output.contiguous(), threshold, alpha, *sizes, gradient, channel_sums)
+        total, product = channel_sums
         if norm is not None:
             y_rows = given_timesteps * neurons  # where T steps share a row, they share its gradient: T / (T rows) of the sums
             (all_total, all_product), rows = sum_over_processes(norm, channel_sums, y_rows)
             factor = scale * inverse_deviation * all_product / rows
             constant = scale * all_total / rows - factor * mean
-            coefficients = [x.to(scale).repeat(group) for x in (constant, factor)]
-            call("norm_backward", y, y_rows // group, group * channels, *coefficients, gradient)
+            call("norm_backward", y, y_rows, channels, constant.to(scale), factor.to(scale), gradient)
         layer_bias_gradient = (scale * total * (norm is None)).to(scale) if has_layer_bias else None
         return gradient, layer_bias_gradient, product.to(scale), total.to(scale), *(None,) * 9
 

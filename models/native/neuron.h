@@ -13,6 +13,20 @@
 namespace {
 
 constexpr int64_t CHUNK = 32;  // rows summed in the narrow type before double takes over
+constexpr int64_t WIDTH = 64;  // channels that make a loop long enough
+
+// How many rows of few channels are taken as one row of many.
+inline int64_t grouping(int64_t rows, int64_t channels) {
+    const int64_t group = std::max<int64_t>(1, WIDTH / channels);
+    return rows % group ? 1 : group;
+}
+
+// A vector over channels as a row of `group` rows needs it
+template <class W> std::vector<W> repeated(const W* x, int64_t channels, int64_t group) {
+    std::vector<W> all(channels * group);
+    for (int64_t i = 0; i < group; i++) std::copy_n(x, channels, all.data() + i * channels);
+    return all;
+}
 
 // exp(x) for x <= 0; in float by the polynomial of expf in Cephes (S. L. Moshier)
 inline Floats exp_negative(Floats x) {
@@ -44,16 +58,21 @@ template <class W> struct Sums {
     void flush() {
         for (int64_t i = 0; i < 2 * channels; i++) total[i] += narrow[i], narrow[i] = 0;
     }
-    static void add(const std::vector<Sums>& parts, double* result) {
-        for (int64_t i = 0; i < 2 * parts[0].channels; i++) {
+    // Of all threads, and of all rows in a row: result [2, channels / group]
+    static void add(const std::vector<Sums>& parts, int64_t group, double* result) {
+        const int64_t row = parts[0].channels, channels = row / group;
+        for (int64_t i = 0; i < 2 * channels; i++) {
             result[i] = 0;
-            for (const Sums& part : parts) result[i] += part.total[i];
+            for (int64_t g = 0; g < group; g++)
+                for (const Sums& part : parts) result[i] += part.total[i / channels * row + g * channels + i % channels];
         }
     }
 };
 
 template <class S> void moments(const S* y, int64_t rows, int64_t channels, double* result, int threads) {
     using W = Wide<S>;
+    const int64_t group = grouping(rows, channels);
+    rows /= group, channels *= group;
     std::vector<Sums<W>> sums(threads, Sums<W>(channels));
     split((rows + CHUNK - 1) / CHUNK, threads, [&](int64_t first, int64_t last, int part) {
         Sums<W>& sum = sums[part];
@@ -71,7 +90,7 @@ template <class S> void moments(const S* y, int64_t rows, int64_t channels, doub
             sum.flush();
         }
     });
-    Sums<W>::add(sums, result);
+    Sums<W>::add(sums, group, result);
 }
 
 // Where the rows of a neuron lie, by timestep: in y, and in what is written; negative where it is not live.
@@ -91,6 +110,10 @@ template <class S>
 void lif_forward(const S* y, Rows rows, const Wide<S>* scale, const Wide<S>* shift, Wide<S> threshold, int64_t T, int64_t E,
                  Wide<S>* membrane, S* spikes, int threads) {
     using V = Vector<S>;
+    const int64_t group = rows.index ? 1 : grouping(rows.neurons, E);
+    const auto scales = repeated(scale, E, group), shifts = repeated(shift, E, group);
+    scale = scales.data(), shift = shifts.data();
+    rows.neurons /= group, E *= group;
     split(rows.neurons, threads, [=](int64_t first, int64_t last, int) {
         std::vector<int64_t> places(2 * T);
         int64_t *read = places.data(), *written = read + T;
@@ -125,6 +148,10 @@ void lif_backward(const S* y, Rows rows, const Wide<S>* scale, const Wide<S>* sh
                   int threads) {
     using V = Vector<S>;
     using W = Wide<S>;
+    const int64_t group = rows.index ? 1 : grouping(rows.neurons, E);
+    const std::vector<W> vectors[4] = {repeated(scale, E, group), repeated(shift, E, group), repeated(mean, E, group), repeated(rstd, E, group)};
+    scale = vectors[0].data(), shift = vectors[1].data(), mean = vectors[2].data(), rstd = vectors[3].data();
+    rows.neurons /= group, E *= group;
     std::vector<Sums<W>> sums(threads, Sums<W>(E));
     split((rows.neurons + CHUNK - 1) / CHUNK, threads, [=, &sums](int64_t first, int64_t last, int part) {
         W *totals = sums[part].narrow.data(), *products = totals + E;
@@ -166,12 +193,16 @@ void lif_backward(const S* y, Rows rows, const Wide<S>* scale, const Wide<S>* sh
             sums[part].flush();
         }
     });
-    Sums<W>::add(sums, result);
+    Sums<W>::add(sums, group, result);
 }
 
 // gradient -= constant + factor * y, by channel: what reaches y through the mean and the variance.
 template <class S>
 void norm_backward(const S* y, int64_t rows, int64_t E, const Wide<S>* constant, const Wide<S>* factor, S* gradient, int threads) {
+    const int64_t group = grouping(rows, E);
+    const auto constants = repeated(constant, E, group), factors = repeated(factor, E, group);
+    constant = constants.data(), factor = factors.data();
+    rows /= group, E *= group;
     split(rows, threads, [=](int64_t first, int64_t last, int) {
         for (int64_t row = first; row < last; row++)
             lanes<S>(E, [=](int64_t e, auto count) {
