@@ -16,7 +16,13 @@ struct bf16 {
 template <class S> using Wide = std::conditional_t<std::is_same_v<S, double>, double, float>;
 
 #if defined(__AVX512F__)
+#if defined(__AMX_BF16__)
+constexpr char INSTRUCTION_SET[] = "AMX";
+#elif defined(__AVX512BF16__)
+constexpr char INSTRUCTION_SET[] = "AVX-512 BF16";
+#else
 constexpr char INSTRUCTION_SET[] = "AVX-512";
+#endif
 constexpr int64_t VECTOR = 64, REGISTERS = 32;  // bytes of a vector, and how many vectors stay in registers
 #elif defined(__AVX2__)
 constexpr char INSTRUCTION_SET[] = "AVX2";

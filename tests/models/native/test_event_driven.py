@@ -99,7 +99,7 @@ def test_bits_are_those_of_any_number_of_threads_and_any_batch(sizes):
 
 @pytest.mark.parametrize("value", (0.5, -1.0, 256.0, torch.nan, torch.inf))
 @pytest.mark.parametrize("place", (0, 4999, 5006))
-def test_inputs_that_are_no_counts_are_computed_dense_and_kept(value, place):
+def test_inputs_that_are_no_counts_are_computed_dense_and_kept(place, value):
     x = draw((1, 5007), "spikes", torch.float32)
     x[0, place] = value
     assert Counts.of(x) is None

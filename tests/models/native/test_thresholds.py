@@ -1,10 +1,14 @@
 """Which path a layer takes: a function of its inputs, its width and the instruction set."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
 from models import native
 from models.native import build, event_driven, thresholds
+from models.native.build import instruction_set
 
 KINDS = {"linear": (48, 48), "convolution": (48, 48, 3, 3)}
 pytestmark = pytest.mark.skipif(build.library()[0] is None, reason=native.describe())
@@ -15,7 +19,8 @@ def half(monkeypatch):
     """At most half of the inputs, on an instruction set of its own."""
     monkeypatch.delenv("ATSNN_KERNELS", raising=False)
     monkeypatch.setattr(thresholds, "instruction_set", lambda: "a set")
-    limits = {"linear": 0.5, "convolution": 0.5, "linear gradient": 0.25, "convolution gradient": 0.25}
+    limits = {"linear": (0.5, 0.6, 0.7), "linear gradient": (0.25, 0.35, 0.45)}
+    limits |= {kind.replace("linear", "convolution"): shares for kind, shares in limits.items()}
     monkeypatch.setattr(thresholds, "LARGEST_SHARE", {("a set", "float32"): limits})
 
 
@@ -27,6 +32,17 @@ def test_the_share_of_inputs_that_are_not_zero_decides(half, shape):
     assert thresholds.is_event_driven(0.25, weight, gradient=True) and not thresholds.is_event_driven(
         0.251, weight, gradient=True
     )
+
+
+@pytest.mark.parametrize("outputs, share", ((48, 0.5), (85, 0.5), (86, 0.6), (1365, 0.6), (1366, 0.7)))
+def test_larger_layers_are_event_driven_up_to_larger_shares(half, outputs, share):
+    assert thresholds.largest_share(torch.empty(outputs, 48)) == thresholds.largest_share(torch.empty(outputs, 48, 3, 3)) == share
+    assert thresholds.largest_share(torch.empty(outputs, 48), gradient=True) == pytest.approx(share - 0.25)
+
+
+def test_every_instruction_set_of_the_table_is_one_that_kernels_name():
+    named = re.findall(r'INSTRUCTION_SET\[\] = "(.*)"', (Path(build.__file__).parent / "vectors.h").read_text(encoding="utf-8"))
+    assert {name for name, _ in thresholds.LARGEST_SHARE} < set(named) and instruction_set() in named
 
 
 def test_who_asks_for_a_path_gets_it_but_for_inputs_that_are_no_counts(half):

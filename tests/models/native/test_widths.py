@@ -1,6 +1,6 @@
 """The kernels of every instruction set, each beside the plain code: those of x86 that this processor has, and NEON in an emulator.
 
-Another kernel needs a test in test_fused.py, as all do, and a line in CASES with a few of its shapes: whole vectors of every
+Another kernel needs a test in test_fused.py or test_event_driven.py, as all do, and a line in CASES with a few of its shapes: whole vectors of every
 width, parts of one, and less than one.
 """
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import emulated
 import pytest
+import test_event_driven as events
 import test_fused as beside_plain
 import torch
 
@@ -46,6 +47,25 @@ CASES = {
     ],
     beside_plain.test_similarity_of_counts_has_the_bits_of_the_plain_one: [
         (7, 5, 9, 1.0), (39, 48, 500, 0.5), (9, 100, 60000, -1.0), (39, 48, 2**21, 1.0)
+    ],
+    events.test_both_paths_give_what_pytorch_gives_in_float64: [
+        (sizes, kind, "events")
+        for sizes in ((301, 70, 100), (40, 400, 24), (2, 5, 4, 3, 9), (2, 16, 16, 100, 8), (3, 8, 8, 24, 48))
+        for kind in ("spikes", "counts")
+    ],
+    events.test_networks_dtypes_are_right_up_to_their_rounding: [
+        (sizes, dtype, tolerance)
+        for sizes in ((64, 96, 70), (2, 8, 8, 48, 40))
+        for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2))
+    ],
+    events.test_counts_are_bytes_with_their_share_and_largest: [
+        (kind, size, dtype)
+        for kind in ("counts", "large")
+        for size in (15, 4100)
+        for dtype in (torch.bfloat16, torch.float32, torch.float64)
+    ],
+    events.test_inputs_that_are_no_counts_are_computed_dense_and_kept: [
+        (place, value) for place in (0, 5006) for value in (-1.0, 256.0, torch.nan)
     ],
 }  # fmt: skip
 
