@@ -19,6 +19,17 @@ def run(*words, **environment):
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, timeout=120, env=surroundings | environment)
 
 
+def plan(*words, **environment):
+    """The command that the cases run: it reads a declaration and records, and prints letters that not every encoding has."""
+    return run("-m", "pipeline.plan", "--scale", "laptop", *words, **environment)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """What it prints in UTF-8, as a text and in JSON."""
+    return {words: plan(*words, PYTHONUTF8="1").stdout for words in ((), ("--json",))}
+
+
 @pytest.fixture
 def foreign(tmp_path):
     """A folder with packages of the names that this project imports; importing one of them fails."""
@@ -30,11 +41,11 @@ def foreign(tmp_path):
 
 
 @pytest.mark.parametrize("places", ("{foreign}", "{foreign}:", "{foreign}:{root}", ":{root}:{foreign}", "{foreign}:{packages}"))
-def test_packages_on_pythonpath_do_not_take_the_place_of_the_environments(foreign, places):
+def test_packages_on_pythonpath_do_not_take_the_place_of_the_environments(foreign, undisturbed, places):
     packages = next(place for place in sys.path if place.endswith("site-packages"))
     listed = places.format(foreign=foreign, root=ROOT, packages=packages)
-    plan = run("-m", "pipeline.plan", "--scale", "laptop", PYTHONPATH=listed)
-    assert plan.returncode == 0 and not plan.stderr and plan.stdout == run("-m", "pipeline.plan", "--scale", "laptop").stdout
+    told = plan(PYTHONPATH=listed, PYTHONUTF8="1")
+    assert told.returncode == 0 and not told.stderr and told.stdout == undisturbed[()]
 
 
 def test_make_lets_every_program_of_the_environment_begin_so(foreign, tmp_path):
@@ -137,25 +148,23 @@ ENCODINGS = (
 
 
 @pytest.mark.parametrize("environment", ENCODINGS, ids=str)
-def test_the_plan_is_told_in_any_encoding(environment):
+def test_the_plan_is_told_in_any_encoding(undisturbed, environment):
     """What the encoding lacks is escaped; all else is as it is in UTF-8."""
     encoding = environment.get("PYTHONIOENCODING", "ascii").partition(":")[0]
-    plan = run("-m", "pipeline.plan", "--scale", "laptop", **environment)
-    in_utf_8 = run("-m", "pipeline.plan", "--scale", "laptop", PYTHONUTF8="1").stdout.decode("utf-8")
-    assert plan.returncode == 0 and not plan.stderr and "γ" in in_utf_8
-    assert plan.stdout == in_utf_8.encode(encoding, "backslashreplace")
+    told, in_utf_8 = plan(**environment), undisturbed[()].decode("utf-8")
+    assert told.returncode == 0 and not told.stderr and "γ" in in_utf_8
+    assert told.stdout == in_utf_8.encode(encoding, "backslashreplace")
 
 
 @pytest.mark.parametrize("environment", ENCODINGS, ids=str)
-def test_a_plan_in_json_is_the_same_in_any_encoding(environment):
-    words = ("-m", "pipeline.plan", "--scale", "laptop", "--json")
-    assert run(*words, **environment).stdout == run(*words, PYTHONUTF8="1").stdout != b""
+def test_a_plan_in_json_is_the_same_in_any_encoding(undisturbed, environment):
+    assert plan("--json", **environment).stdout == undisturbed["--json",] != b""
 
 
 def test_a_command_tells_its_use_without_its_docstring():
     for optimized in ("1", "2"):
-        plan = run("-m", "pipeline.plan", "--scale", "laptop", PYTHONOPTIMIZE=optimized)
-        assert plan.returncode == 0 and not plan.stderr
+        told = plan(PYTHONOPTIMIZE=optimized)
+        assert told.returncode == 0 and not told.stderr
 
 
 def test_a_mistake_is_one_line_where_output_is_ascii():

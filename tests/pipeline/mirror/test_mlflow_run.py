@@ -1,5 +1,6 @@
 """MLflow itself, on a sqlite store in a temporary folder."""
 
+import shutil
 import socket
 import time
 
@@ -143,8 +144,9 @@ def test_trainings_of_a_cluster_write_live_to_the_server_that_is_named(store, tm
 
 
 @pytest.fixture
-def shared(store, tmp_path, monkeypatch):
+def shared(store, empty_store, tmp_path, monkeypatch):
     """A store that several checkouts use."""
+    shutil.copy(empty_store, tmp_path / "shared.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'shared.db'}")
     monkeypatch.chdir(tmp_path)  # a database has its artifacts where it is first used
 

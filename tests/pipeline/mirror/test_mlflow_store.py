@@ -6,7 +6,7 @@ from one_run import entries, mirror, trainings
 from pipeline.mirror import mlflow_store
 
 
-def test_a_store_whose_making_was_cut_off_is_made_anew(store, monkeypatch):
+def test_a_store_whose_making_was_cut_off_is_made_anew(new_store, monkeypatch):
     def cut(*_):
         raise KeyboardInterrupt
 

@@ -205,9 +205,10 @@ mount -o remount,size=9m,ro "$PLACE" && "$PYTHON" -c "$CODE" read_only
 ON_DISK_CODE = """
 from one_run import entries, mirror
 from pipeline.mirror.store_failures import store_failure
+training = mirror()
 try:
     for epochs in range(1, 9999):
-        mirror().push(entries(1) + [entries(1)[1] | {"epoch": epochs, "metrics": {"x": [float(x) for x in range(3000)]}}])
+        training.push(entries(1) + [entries(1)[1] | {"epoch": epochs, "metrics": {"x": [float(x) for x in range(3000)]}}])
 except Exception as error:
     print(store_failure(error))
 """
