@@ -41,8 +41,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def local(tmp_path_factory, worker_id):
     """The tiny campaign, run on this machine."""
-    own = tmp_path_factory.getbasetemp()
-    return finished_campaign(own if worker_id == "master" else own.parent)
+    return finished_campaign(tmp_path_factory, worker_id)
 
 
 @pytest.fixture

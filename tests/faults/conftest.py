@@ -1,7 +1,19 @@
+import sys
+from pathlib import Path
+
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
+from copied import finished_campaign
 
 from pipeline.data import fingerprints
 from pipeline.data.datasets import tiny_imagenet
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory, worker_id):
+    """The folder of the tiny campaign, done: what the disturbed ones are compared with."""
+    return finished_campaign(tmp_path_factory, worker_id)
 
 
 @pytest.fixture

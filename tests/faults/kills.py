@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=40)
     options, folder, log = asked(parser)
     wires = folder / "disturbed/wires"
-    calm = Campaign(folder / "calm")
+    calm = Campaign(folder / "calm", like=options.calm)
     disturbed = Campaign(folder / "disturbed", PYTHONPATH=str(WIRES), FAULT_WIRES=str(wires))
     wires.mkdir()
     calm.finish()

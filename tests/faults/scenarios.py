@@ -20,7 +20,7 @@ from tiny import Campaign, Log, asked, differences
 
 def attempt(calm: Campaign, name: str, folder: Path, log: Log) -> bool:
     """Whether a scenario ends with the numbers of the calm campaign."""
-    copy = Campaign(folder, like=calm)
+    copy = Campaign(folder, like=calm.folder)
     try:
         said = SCENARIOS[name](copy)
         differ = differences(calm.outcome(), copy.outcome())
@@ -43,7 +43,7 @@ def main() -> None:
     if unknown := set(names) - SCENARIOS.keys():
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
     random.Random(options.seed).shuffle(names)
-    calm = Campaign(folder / "calm")
+    calm = Campaign(folder / "calm", like=options.calm)
     log.note("planned", faults=names)
     calm.finish()
     done = [attempt(calm, name, folder / re.sub(r"\W+", "_", name), log) for name in names]

@@ -16,8 +16,9 @@ NAMES = (
 )
 
 
-def test_a_campaign_that_meets_faults_ends_with_the_same_numbers(tmp_path):
-    command = [sys.executable, str(Path(__file__).with_name("scenarios.py")), "--folder", str(tmp_path / "tried"), *NAMES]
+def test_a_campaign_that_meets_faults_ends_with_the_same_numbers(calm, tmp_path):
+    words = ["--calm", str(calm), "--folder", str(tmp_path / "tried"), *NAMES]
+    command = [sys.executable, str(Path(__file__).with_name("scenarios.py")), *words]
     run = subprocess.run(command, capture_output=True, text=True, timeout=900)
     told = [json.loads(line) for line in (tmp_path / "tried/faults.jsonl").read_text().splitlines()]
     assert run.returncode == 0, run.stdout + run.stderr

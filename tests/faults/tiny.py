@@ -37,16 +37,16 @@ print("; ".join(found))
 
 
 class Campaign:
-    """The tiny campaign in a folder, new, or a copy of another one with all that it has made."""
+    """The tiny campaign in a folder, new, or a copy of another folder's with all that it has made."""
 
-    def __init__(self, folder: Path, like: "Campaign | None" = None, **environment: str):
+    def __init__(self, folder: Path, like: Path | None = None, **environment: str):
         self.folder = folder
         clean = {key: value for key, value in os.environ.items() if key not in ("ATSNN_DATA", "MLFLOW_TRACKING_URI")}
         self.environment = clean | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment
         if like:
-            shutil.copytree(like.folder, folder, symlinks=True)
-            return
-        copy_tree(folder)
+            shutil.copytree(like, folder, symlinks=True)
+        else:
+            copy_tree(folder)
         (folder / "workflow/experiments/tiny.yaml").write_text(DECLARATION)
 
     @property
@@ -175,6 +175,7 @@ def asked(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Path, Lo
     """A series' arguments, those of all series among them; its folder, which must be new; its log."""
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True, help="empty or absent; the campaigns lie in it")
+    parser.add_argument("--calm", type=Path, help="a folder with the tiny campaign, done (default: it is run first)")
     parser.add_argument("--log", type=Path, help="append to this file (default: FOLDER/faults.jsonl)")
     options = parser.parse_args()
     folder = options.folder.resolve()

@@ -7,6 +7,5 @@ from copied import finished_campaign
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory, worker_id):
     """A copy of this project with the tiny campaign done in it, for one file of tests."""
-    own = tmp_path_factory.getbasetemp()
-    template = finished_campaign(own if worker_id == "master" else own.parent)
+    template = finished_campaign(tmp_path_factory, worker_id)
     return shutil.copytree(template, tmp_path_factory.mktemp("tree") / "project", symlinks=True)

@@ -90,8 +90,10 @@ def copy_tree(folder):
             shutil.copy2(ROOT / name, folder / name)
 
 
-def finished_campaign(shared):
+def finished_campaign(tmp_path_factory, worker_id):
     """A tree with the tiny campaign done, run by whichever test process comes first."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
     template = shared / "template"
     with (shared / "template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
