@@ -12,7 +12,16 @@ KILLS = 8
 
 
 def test_a_campaign_that_is_killed_at_random_ends_with_the_same_numbers(calm, tmp_path):
-    command = [sys.executable, str(Path(__file__).with_name("kills.py")), "--seed", "3", "--kills", str(KILLS), "--calm", str(calm)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("kills.py")),
+        "--seed",
+        "3",
+        "--kills",
+        str(KILLS),
+        "--calm",
+        str(calm),
+    ]
     run = subprocess.run([*command, "--folder", str(tmp_path / "kills")], capture_output=True, text=True, timeout=900)
     told = [json.loads(line) for line in (tmp_path / "kills/faults.jsonl").read_text().splitlines()]
     assert run.returncode == 0, run.stdout + run.stderr
