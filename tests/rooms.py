@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("models", "baselines", "pipeline", "workflow")  # each imports from those before it only
@@ -31,10 +32,16 @@ def modules(root: Path) -> dict[str, Path]:
     return {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
-def imports(name: str, tree: ast.Module, known: set[str]) -> Iterator[str]:
+@cache
+def nodes(text: str) -> tuple[ast.AST, ...]:
+    """List all nodes of a file, the module first. Trees that differ in one file share those of all others."""
+    return tuple(ast.walk(ast.parse(text)))
+
+
+def imports(name: str, tree: tuple[ast.AST, ...], known: set[str]) -> Iterator[str]:
     """Yield the modules that a module imports, anywhere in it, by an import statement."""
     package = name.split(".")
-    for node in ast.walk(tree):
+    for node in tree:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -43,14 +50,14 @@ def imports(name: str, tree: ast.Module, known: set[str]) -> Iterator[str]:
                 yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
 
 
-def named(tree: ast.Module, known: set[str]) -> Iterator[str]:
+def named(tree: tuple[ast.AST, ...], known: set[str]) -> Iterator[str]:
     """Yield the modules whose names stand in strings, alone or in a longer text; docstrings, and names of commands, left out."""
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in tree
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in tree:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             for name in MODULE_NAME.findall(node.value):
                 parts = name.split(".")
@@ -64,7 +71,7 @@ def graph(root: Path) -> dict[str, set[str]]:
     """Map each module to those of the packages that it imports."""
     files = modules(root)
     known = set(files)
-    trees = {name: ast.parse(file.read_text()) for name, file in files.items()}
+    trees = {name: nodes(file.read_text()) for name, file in files.items()}
     return {name: {module for module in imports(name, tree, known) if module in known} for name, tree in trees.items()}
 
 
@@ -86,18 +93,18 @@ def wrong_imports(root: Path) -> list[str]:
     for name, imported in graph(root).items():
         found += [f"{name} imports {module}" for module in sorted(imported) if goes_up(name, module)]
     for name, file in files.items():
-        tree = ast.parse(file.read_text())
+        tree = nodes(file.read_text())
         if name not in (CATALOGUE, LAZY):
             found += [f"{name} imports by name, with {way}" for way in sorted(ways_by_name(tree))]
-        if name not in DOORS and any(isinstance(node, ast.Name) and node.id == "Shelf" for node in ast.walk(tree)):
+        if name not in DOORS and any(isinstance(node, ast.Name) and node.id == "Shelf" for node in tree):
             found.append(f"{name} imports by name, with a Shelf of its own")
         found += [f"{name} names {module}" for module in sorted(set(named(tree, set(files)))) if goes_up(name, module)]
     return found
 
 
-def ways_by_name(tree: ast.Module) -> Iterator[str]:
+def ways_by_name(tree: tuple[ast.AST, ...]) -> Iterator[str]:
     """Yield what a module has that can import by name, and imports that do not say what they import."""
-    for node in ast.walk(tree):
+    for node in tree:
         if isinstance(node, ast.Name) and node.id in CALLS:
             yield node.id
         elif isinstance(node, ast.Import):
