@@ -44,6 +44,11 @@ AWAY = (
     "é",
 )
 
+
+def as_yaml(content) -> str:
+    return yaml.dump(content, Dumper=yaml.CSafeDumper)  # ten times faster than safe_dump, and as safe
+
+
 # The server
 
 
@@ -136,7 +141,7 @@ names = st.sampled_from(AWAY) | st.text(max_size=12) | st.from_regex(r"[a-z][a-z
 @example(section="runs", name="fine_2")
 def test_a_declared_name_that_is_no_plain_word_is_refused(tmp_path, section, name):
     entries = SMOKE[section] | {name: next(iter(SMOKE[section].values()))}
-    (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | {section: entries}))
+    (tmp_path / "smoke.yaml").write_text(as_yaml(SMOKE | {section: entries}))
     try:
         load("smoke", CATALOGUE, tmp_path)
     except UserError as error:
@@ -160,7 +165,7 @@ def test_no_value_but_what_it_is_about_is_free_text(tmp_path, value):
     for path in leaves(SMOKE):
         changed = copy.deepcopy(SMOKE)
         reduce(lambda inner, key: inner[key], path[:-1], changed)[path[-1]] = value
-        (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(changed))
+        (tmp_path / "smoke.yaml").write_text(as_yaml(changed))
         try:
             load("smoke", CATALOGUE, tmp_path)
             accepted.append(path)
@@ -177,8 +182,8 @@ def test_a_scale_that_is_no_plain_word_is_refused(tmp_path, name):
     for place in ("beside", "here/sub/below", "here/base"):
         path = tmp_path / f"{place}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(SMOKE))
-    (tmp_path / "here/smoke.yaml").write_text(yaml.safe_dump({"extends": name, "scale": "smoke"}))
+        path.write_text(as_yaml(SMOKE))
+    (tmp_path / "here/smoke.yaml").write_text(as_yaml({"extends": name, "scale": "smoke"}))
     for call in (lambda: load(name, CATALOGUE, tmp_path / "here"), lambda: load("smoke", CATALOGUE, tmp_path / "here")):
         try:
             call()

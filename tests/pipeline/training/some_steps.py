@@ -1,6 +1,7 @@
-"""A few training steps of several methods, in this process or in all that torchrun starts: losses and weights into a file.
+"""A few training steps of several methods in both precisions, in this process or in all that torchrun starts: losses and weights
+into a file.
 
-python some_steps.py FOLDER OUT float64|float32 METHOD ...; FOLDER holds prepared data.
+python some_steps.py FOLDER OUT METHOD ...; FOLDER holds prepared data.
 """
 
 import os
@@ -21,6 +22,7 @@ from pipeline.training.optimizer_and_schedule import optimizer_for
 from pipeline.training.processes import Team
 
 RECIPE = Recipe(batch=8, lr=1e-3).model_dump()
+DTYPES = ("float64", "float32")
 OPTIONS = {"at_snn": {"gamma": 5, "beta": -2.0}, "halt_only": {"beta": 0.0, "bn_rows": "live"}}
 
 
@@ -44,10 +46,10 @@ def steps(name: str, data: Prepared, dtype: torch.dtype) -> dict:
 
 
 if __name__ == "__main__":
-    folder, out, dtype, *methods = sys.argv[1:]
+    folder, out, *methods = sys.argv[1:]
     torch.set_num_threads(1)
     Team()
-    told = {name: steps(name, Prepared(Path(folder)), getattr(torch, dtype)) for name in methods}
+    told = {dtype: {name: steps(name, Prepared(Path(folder)), getattr(torch, dtype)) for name in methods} for dtype in DTYPES}
     if Team().writes:
         torch.save(told, out)
     os._exit(0)  # see pipeline.training.training_job.end_as_member

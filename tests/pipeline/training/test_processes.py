@@ -15,6 +15,7 @@ from pipeline.data.augmentation import TrainingBatches
 from pipeline.data.evaluation_batches import evaluation_batches
 from pipeline.training.processes import Team
 
+METHODS = ("static", "dt_snn", "at_snn", "halt_only")
 SPIKES_APART = 1e-2  # of a loss in float32: another order of sums moves a membrane over its threshold now and then
 
 
@@ -61,17 +62,22 @@ def test_alone_a_team_changes_nothing():
     assert team.any(True, False) == (True, False) and team.gather([1, 2]) == [1, 2]
 
 
-@pytest.mark.parametrize("dtype, bound", (("float64", 1e-10), ("float32", SPIKES_APART)))
-def test_two_processes_take_the_steps_of_one(data, tmp_path, dtype, bound):
-    """In float64 up to rounding; in float32, with the compiled kernels, up to the spikes that rounding moves."""
-    script = [str(Path(__file__).with_name("some_steps.py")), str(data.folder)]
-    methods = ["static", "dt_snn", "at_snn", "halt_only"]
-    alone, both = tmp_path / "one.pt", tmp_path / "two.pt"
-    subprocess.run([sys.executable, *script, str(alone), dtype, *methods], check=True)
+@pytest.fixture(scope="module")
+def one_and_two(data, tmp_path_factory):
+    """What some steps of one process gave, and of two: by precision and method."""
+    script, folder = [str(Path(__file__).with_name("some_steps.py")), str(data.folder)], tmp_path_factory.mktemp("steps")
+    alone, both = folder / "one.pt", folder / "two.pt"
+    subprocess.run([sys.executable, *script, str(alone), *METHODS], check=True)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*launcher, *script, str(both), dtype, *methods], check=True, timeout=300, capture_output=True)
-    one, two = torch.load(alone), torch.load(both)
-    for name in methods:
+    subprocess.run([*launcher, *script, str(both), *METHODS], check=True, timeout=300, capture_output=True)
+    return torch.load(alone), torch.load(both)
+
+
+@pytest.mark.parametrize("dtype, bound", (("float64", 1e-10), ("float32", SPIKES_APART)))
+def test_two_processes_take_the_steps_of_one(one_and_two, dtype, bound):
+    """In float64 up to rounding; in float32, with the compiled kernels, up to the spikes that rounding moves."""
+    one, two = (told[dtype] for told in one_and_two)
+    for name in METHODS:
         losses = one[name]["losses"]
         assert len(losses) == 4 and losses.std() > 0
         torch.testing.assert_close(two[name]["losses"], losses, rtol=bound, atol=0)
