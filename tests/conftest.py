@@ -11,6 +11,7 @@ import torch
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG = ("cluster", "faults", "workflow")  # folders with files that take minutes
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import left_processes  # noqa: E402
 
@@ -34,6 +35,17 @@ def pytest_configure():
         del os.environ[name]
     if not shutil.which("git"):
         raise pytest.UsageError("the tests need the program git: install it (the project itself may lie outside of a checkout)")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers():
+    """`-n auto` is one process more than there are processors: some tests wait, for a server or a queue."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take minutes begin first, so that in the end no process is left with one while the others have nothing to do."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 def pytest_terminal_summary(terminalreporter):
