@@ -1,18 +1,6 @@
-import shutil
-
 import pytest
 
 from pipeline.mirror import checkout, mlflow_store
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """A store as MLflow makes it, with all its tables and nothing in them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(mlflow_store, "STORE", tmp_path_factory.mktemp("store") / "mlflow.db")
-        mlflow_store.open_client()
-        return mlflow_store.STORE
 
 
 @pytest.fixture
@@ -26,6 +14,5 @@ def new_store(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def store(new_store, empty_store, monkeypatch):
-    """The store of a test. When it is first opened it becomes a copy of an empty one: MLflow takes a second to make one."""
-    monkeypatch.setattr(mlflow_store, "create_store", lambda: shutil.copy(empty_store, mlflow_store.STORE))
+def store(new_store, copied_store):
+    """The store of a test, which is there at once when it is first opened."""

@@ -3,8 +3,10 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import threading
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -43,15 +45,44 @@ table1: [{evaluation: static}]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, copied_store):
     monkeypatch.chdir(tmp_path)
+    few_images(monkeypatch)
+
+
+def few_images(monkeypatch):
+    """The held-out set always has 1,000 images; a test need not look at all of them. Nor is a server told."""
+    measure = trainer.Trainer.measure
+    monkeypatch.setattr(trainer.Trainer, "measure", lambda self, split: measure(self, "test"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(trainer.Trainer, "measure", few_images(trainer.Trainer.measure))
 
 
-def few_images(measure):
-    """The held-out set always has 1,000 images; a test need not look at all of them."""
-    return lambda self, split: measure(self, "test")
+@pytest.fixture(scope="module")
+def both_trained(tmp_path_factory):
+    """A folder in which both runs were trained, by nobody disturbed."""
+    folder = tmp_path_factory.mktemp("trained")
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        few_images(patch)
+        made = campaign()
+        for label in ("static", "at_snn"):
+            train(made, made.run(label, 0))
+    return folder
+
+
+@pytest.fixture
+def trained(both_trained, tmp_path):
+    """The campaign in a copy of it."""
+    shutil.copytree(both_trained, tmp_path, dirs_exist_ok=True)
+    return Campaign(validate(yaml.safe_load(DECLARATION), CATALOGUE), CATALOGUE)
+
+
+def forgotten(made, label):
+    """The weights and epochs of a run, of which nothing is left then."""
+    run = made.run(label, 0)
+    whole, record = (made.weights_folder(run) / "final.safetensors").read_bytes(), epochs(made, label)
+    for path in (*made.weights_folder(run).iterdir(), *made.run_folder(run).iterdir()):
+        path.unlink()
+    return whole, record
 
 
 def campaign(**change):
@@ -72,12 +103,9 @@ def in_mlflow(made, run):
     return client.search_runs([mlflow_store.experiment_of(client, "tiny")], f"tags.`{mlflow_store.RUN_TAG}` = '{run.id}'")
 
 
-def test_losses_are_the_golden_ones():
+def test_losses_are_the_golden_ones(trained):
     """Another curve is another numerics: raise campaign.NUMERICS and say why in CHANGELOG (how to: CONTRIBUTING)."""
-    made = campaign()
-    for label in ("static", "at_snn"):
-        train(made, made.run(label, 0))
-    losses = {label: [e["train_loss"] for e in epochs(made, label) if "train_loss" in e] for label in ("static", "at_snn")}
+    losses = {label: [e["train_loss"] for e in epochs(trained, label) if "train_loss" in e] for label in ("static", "at_snn")}
     golden = json.loads(GOLDEN.read_text())
     assert golden["numerics"] == NUMERICS
     for label, found in losses.items():
@@ -85,15 +113,9 @@ def test_losses_are_the_golden_ones():
 
 
 @pytest.mark.parametrize("label, stop", (("static", 1), ("static", 6), ("at_snn", 7)))
-def test_a_training_that_was_cut_off_ends_with_the_same_weights_and_record(monkeypatch, label, stop):
-    made = campaign()
-    if label == "at_snn":
-        train(made, made.run("static", 0))
-    run = made.run(label, 0)
-    train(made, run)
-    whole, record = (made.weights_folder(run) / "final.safetensors").read_bytes(), epochs(made, label)
-    for path in (*made.weights_folder(run).iterdir(), *made.run_folder(run).iterdir()):
-        path.unlink()
+def test_a_training_that_was_cut_off_ends_with_the_same_weights_and_record(trained, monkeypatch, label, stop):
+    made, run = trained, trained.run(label, 0)
+    whole, record = forgotten(made, label)
     taken, step = [], trainer.Trainer.step
 
     def cut(self, *batch):
@@ -115,13 +137,9 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights_and_record(monke
 
 
 @pytest.mark.parametrize("moment", (3, 6))  # within an epoch, and at its last step
-def test_a_training_that_is_asked_to_stop_saves_and_goes_on_there(monkeypatch, moment):
-    made = campaign()
-    run = made.run("static", 0)
-    train(made, run)
-    whole, record = (made.weights_folder(run) / "final.safetensors").read_bytes(), epochs(made, "static")
-    for path in (*made.weights_folder(run).iterdir(), *made.run_folder(run).iterdir()):
-        path.unlink()
+def test_a_training_that_is_asked_to_stop_saves_and_goes_on_there(trained, monkeypatch, moment):
+    made, run = trained, trained.run("static", 0)
+    whole, record = forgotten(made, "static")
     taken, step = [], trainer.Trainer.step
 
     def asked(self, *batch):
@@ -193,10 +211,8 @@ def test_what_is_lost_is_named_with_its_step_and_layer(monkeypatch, watch, weigh
     assert tracked.info.status == "FAILED" and tracked.data.tags["failed"] == reason
 
 
-def test_a_lost_record_comes_back_from_the_checkpoint():
-    made = campaign()
-    run = made.run("static", 0)
-    train(made, run)
+def test_a_lost_record_comes_back_from_the_checkpoint(trained):
+    made, run = trained, trained.run("static", 0)
     before = epochs(made, "static")
     for folder in (made.run_folder(run), made.weights_folder(run)):
         (folder / "record.jsonl").unlink()
@@ -275,11 +291,8 @@ def test_two_processes_never_train_the_same_run(monkeypatch, capsys):
     assert began == [True] and "is being trained by another process: waits for it to end" in capsys.readouterr().err
 
 
-def test_a_record_says_what_an_at_snn_run_must_say():
-    made = campaign()
-    for label in ("static", "at_snn"):
-        train(made, made.run(label, 0))
-    entries = read(made.run_folder(made.run("at_snn", 0)) / "record.jsonl")
+def test_a_record_says_what_an_at_snn_run_must_say(trained):
+    entries = read(trained.run_folder(trained.run("at_snn", 0)) / "record.jsonl")
     assert [e["event"] for e in entries] == ["start", "epoch", "channel_0", "epoch", "epoch", "epoch", "channel_0", "end"]
     assert [e["epoch"] for e in entries if e["event"] == "epoch"] == [0, 1, 2, 3]
     metrics = entries[3]["metrics"]
@@ -301,7 +314,7 @@ def test_a_record_says_what_an_at_snn_run_must_say():
     assert torch.get_num_threads() == 1
 
 
-def test_what_is_dead_in_a_network_stands_in_log_record_mlflow_and_evaluations(monkeypatch, capsys):
+def test_what_is_dead_in_a_network_stands_in_log_record_mlflow_and_evaluations(trained, monkeypatch, capsys):
     """A layer that never spikes again after the first epoch, in a network whose tokens all halt in its first block."""
     made = campaign(
         runs={
@@ -311,7 +324,6 @@ def test_what_is_dead_in_a_network_stands_in_log_record_mlflow_and_evaluations(m
         evaluations={"at_snn": {"run": "at_snn"}},
         table1=[{"evaluation": "at_snn"}],
     )
-    train(made, made.run("static", 0))
     run, step = made.run("at_snn", 0), trainer.Trainer.step
 
     def silenced(self, *batch):
