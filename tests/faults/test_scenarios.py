@@ -41,6 +41,8 @@ class Copy:
 
 
 class Calm:
+    folder = Path("calm")
+
     def outcome(self):
         return {"tables/table1.csv": b""}
 
