@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import slurm
 import yaml
-from copied import TINY, copy_tree, finished_campaign, processes, run_id
+from copied import TINY, copy_tree, finish_campaign, processes, run_id
+from made_once import made_once
 
 from pipeline.core.record import read
 
@@ -42,7 +43,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def local(tmp_path_factory, worker_id):
     """The tiny campaign, run on this machine."""
-    return finished_campaign(tmp_path_factory, worker_id)
+    return made_once(tmp_path_factory, worker_id, "tiny", finish_campaign)
 
 
 @pytest.fixture

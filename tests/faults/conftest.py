@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
-from copied import finished_campaign
+from copied import finish_campaign
+from made_once import made_once
 
 from pipeline.data import fingerprints
 from pipeline.data.datasets import tiny_imagenet
@@ -13,7 +14,7 @@ from pipeline.data.datasets import tiny_imagenet
 @pytest.fixture(scope="session")
 def calm(tmp_path_factory, worker_id):
     """The folder of the tiny campaign, done: what the disturbed ones are compared with."""
-    return finished_campaign(tmp_path_factory, worker_id)
+    return made_once(tmp_path_factory, worker_id, "tiny", finish_campaign)
 
 
 @pytest.fixture

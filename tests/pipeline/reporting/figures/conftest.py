@@ -1,11 +1,14 @@
 """A small campaign whose weights make tokens merge and halt: what the figures' tests draw from, evaluated for real."""
 
 import json
+import shutil
 from contextlib import chdir
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from made_once import made_once
 from reference import random_official_state_dict
 
 from models.convert import from_official_spikformer
@@ -100,11 +103,12 @@ def campaign(evaluated, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def evaluated(tmp_path_factory):
-    """The campaign, evaluated and its tables made, and the folder that it lies in."""
-    folder = tmp_path_factory.mktemp("halting")
+def evaluated(tmp_path_factory, worker_id):
+    """The campaign, evaluated and its tables made, and the folder that it lies in, which is this process's own."""
+    folder = tmp_path_factory.mktemp("halting") / "campaign"
+    shutil.copytree(made_once(tmp_path_factory, worker_id, "halting", make), folder)
     with chdir(folder):
-        return make(), folder
+        return Campaign(validate(CONTENT, CATALOGUE), CATALOGUE), folder
 
 
 @torch.no_grad()
@@ -144,7 +148,12 @@ def write_record(campaign: Campaign, evaluation, before) -> None:
     atomic_files.replace_json(folder / "done.json", done)
 
 
-def make() -> Campaign:
+def make(folder: Path) -> None:
+    with chdir(folder):
+        make_here()
+
+
+def make_here() -> None:
     made = Campaign(validate(CONTENT, CATALOGUE), CATALOGUE)
     data = made.data("shapes")
     prepare(shapes.read(None, data.train, data.test), data, title="shapes", classes=10)
@@ -169,4 +178,3 @@ def make() -> Campaign:
     atomic_files.replace(made.folder / "tables/readings.csv", csv(readings(made, pd.Series(metrics))))
     atomic_files.replace(made.folder / "tables/energy.csv", csv(energy(made)))
     mark_made(made, "tables")
-    return made
