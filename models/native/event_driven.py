@@ -5,20 +5,17 @@ not as floats. The gradient of the inputs is dense: that of a spike's current is
 Dimensions: `shape` anything, D inputs, E outputs, H W height and width.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from models.native import thresholds
 from models.native.build import call
+from models.native.counts import Counts
 
-READ_BEYOND = 64  # bytes that kernels may read behind the counts
-LARGEST_COUNT = 255
 CONVOLUTION = {
     "stride": (1, 1),
     "padding": (1, 1),
@@ -47,28 +44,6 @@ def convolve(
 def in_compute_dtype(weight: Tensor, x: Tensor) -> Tensor:
     """Return the weight in the dtype that autocast asks for, or in that of x."""
     return weight.to(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Inputs as bytes, [*shape, D], followed by READ_BEYOND more; the share of them that is not 0, and the largest."""
-
-    bytes: UInt8[Tensor, " bytes"]
-    share: float
-    largest: int
-
-    @classmethod
-    def of(cls, x: Float[Tensor, "*shape D"]) -> "Counts | None":
-        """Count spikes; None where not all inputs are integers from 0 to 255."""
-        bytes_ = torch.empty(x.numel() + READ_BEYOND, dtype=torch.uint8)
-        result = torch.empty(2, dtype=torch.int64)
-        call("count_spikes", x, x.numel(), bytes_, result)
-        nonzero, largest = result.tolist()
-        return None if largest < 0 else cls(bytes_, nonzero / max(1, x.numel()), largest)
-
-    def to(self, dtype: torch.dtype, shape: torch.Size) -> Tensor:
-        """Return the inputs in a dtype, as they were given."""
-        return self.bytes[:-READ_BEYOND].view(shape).to(dtype)
 
 
 class Product(Function):

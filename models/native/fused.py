@@ -14,6 +14,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from models.native.build import call
+from models.native.counts import Counts
 from models.norm_over_processes import Norm, sum_over_processes
 
 
@@ -186,7 +187,9 @@ class Attention(Function):
     @staticmethod
     def forward(ctx, qkv, start, heads):
         attended = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
-        ctx.save_for_backward(qkv, start)
+        ctx.counts = Counts.of(qkv) if ctx.needs_input_grad[0] else None
+        ctx.save_for_backward(qkv if ctx.counts is None else None, start)
+        ctx.shape, ctx.dtype = qkv.shape, qkv.dtype
         ctx.sizes = (len(start) - 1, heads, attended.shape[1] // heads)
         call("attention_forward", qkv, start, *ctx.sizes, attended)
         return attended
@@ -195,6 +198,7 @@ class Attention(Function):
     @once_differentiable
     def backward(ctx, grad_output):
         qkv, start = ctx.saved_tensors
+        qkv = qkv if ctx.counts is None else ctx.counts.to(ctx.dtype, ctx.shape)
         gradient = torch.empty_like(qkv)
         call("attention_backward", qkv, grad_output.contiguous(), start, *ctx.sizes, gradient)
         return gradient, None, None

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from models import native
 from models.native import build, event_driven
-from models.native.event_driven import Counts
+from models.native.counts import READ_BEYOND, Counts
 
 pytestmark = pytest.mark.skipif(build.library()[0] is None, reason=native.describe())
 
@@ -125,7 +125,7 @@ def test_what_is_kept_for_the_gradient_is_bytes(path):
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
         ours(x, weight, path)
     assert sorted(str(tensor.dtype) for tensor in kept) == ["torch.float32", "torch.uint8"]
-    assert {tensor.numel() for tensor in kept} == {weight.numel(), x.numel() + event_driven.READ_BEYOND}
+    assert {tensor.numel() for tensor in kept} == {weight.numel(), x.numel() + READ_BEYOND}
 
 
 def test_autocast_chooses_the_dtype_and_gradients_come_in_that_of_the_inputs():
