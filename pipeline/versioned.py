@@ -1,7 +1,7 @@
 """Reproduce a campaign as stages of DVC, in results/<scale>/dvc.yaml: what dvc repro does for the scale in params.yaml.
 
 python -m pipeline.versioned reproduce --scale paper prepares the data of `paper`, tracks each data set as data/prepared/<id>.dvc,
-and runs dvc repro results/paper/dvc.yaml, which it writes from the declaration. With bench it is results/paper/bench/dvc.yaml.
+and runs dvc repro results/paper/dvc.yaml, which it writes from the declaration. With bench it is results/paper/speed/dvc.yaml.
 """
 # Tested in tests/workflow/test_evidence.py
 

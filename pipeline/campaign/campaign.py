@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pipeline.campaign import declaration
 from pipeline.campaign.declaration import Experiment
 from pipeline.campaign.identity import Evaluation, Run, hashed, other_fields
+from pipeline.campaign.shown_files import shown_files
 from pipeline.core.catalogue import Catalogue
 from pipeline.core.checksums import digest
 from pipeline.core.errors import UserError, nearest
@@ -21,7 +22,6 @@ from pipeline.data.data_folders import find
 from pipeline.data.identity import Data
 
 STAGES = ("prepare", "train", "evaluate", "aggregate", "partial", "figure", "claims", "report", "bench")
-FAULTS = RESULTS / "faults.jsonl"  # the log of `make faults`
 FIGURE_KINDS = ("svg", "pdf", "json")  # the files of a figure: two pictures, and the numbers drawn in them
 TABLES = tuple("readings.csv table1.csv table1.md table1.tex table1.html savings.csv energy.csv curves.csv metrics.json".split())
 RESOLVED = {  # fields of declared entries of which ids are made by themselves
@@ -266,11 +266,12 @@ class Campaign:
         return inputs[product]() if product in inputs else self.figure_inputs(product)
 
     def figure_inputs(self, figure: str) -> list[str]:
-        """List the tables, and the data, results and arrays of the evaluations that a figure shows; empty, if it shows none."""
+        """List the tables, and the data, results and arrays of the evaluations that a figure shows, and what else it reads."""
         runs = {e.run.id: e.run for name in self.experiment.figures[figure].evaluations for e in self.named(name)}
         files = [path_of(run) for run in runs.values() for path_of in (self.results_file, self.arrays_file)]
         data = dict.fromkeys(run.data.folder / "meta.json" for run in runs.values())
-        return [str(path) for path in (self.made_from("tables"), *data, *files)] if files else []
+        others = getattr(self.catalogue.figures[figure], "reads", lambda folder: [])(self.folder)
+        return [str(path) for path in (*((self.made_from("tables"), *data, *files) if files else ()), *others)]
 
     def table_inputs(self) -> list[str]:
         """List the records and results that tables are made from."""
@@ -283,8 +284,7 @@ class Campaign:
 
     def report_inputs(self) -> list[str]:
         """List the files that the report shows."""
-        optional = (self.folder / "bench" / "index.html", FAULTS)  # speed and faults, where they were measured
-        return [*self.claims_inputs(), str(self.made_from("claims")), *(str(path) for path in optional if path.exists())]
+        return [*self.claims_inputs(), str(self.made_from("claims")), *map(str, shown_files(self.folder))]
 
     @property
     def stage(self) -> dict[str, str]:

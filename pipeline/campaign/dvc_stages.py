@@ -1,7 +1,7 @@
 """Give each scale DVC stages and a lock file of its own, and run them.
 
-results/<scale>/dvc.yaml has the stage `reproduce`, results/<scale>/bench/dvc.yaml the stage `bench`. Each is written when it is
-first run, and then belongs to git with the dvc.lock that DVC writes beside it: DVC knows every campaign that was run and asks for
+results/<scale>/dvc.yaml has the stage `reproduce`, results/<scale>/speed/dvc.yaml the stage `bench`, whose output is the folder
+results/<scale>/bench: DVC allows no stages inside an output. Each is written when it is first run, and then belongs to git with the dvc.lock that DVC writes beside it: DVC knows every campaign that was run and asks for
 no other, and branches on which different scales were run have no file in common that differs. Scales may share prepared data
 sets, so those are no stage's: each is tracked by itself, as data/prepared/<id>.dvc.
 """
@@ -26,8 +26,7 @@ TARGETS = ("reproduce", "bench")
 CODE = ["models", "baselines", "pipeline", "requirements.lock"]
 GRAPH = ["Snakefile", *(f"workflow/{name}" for name in ("rules", "report", "run.sh", "start.py", "no_later_than_now.sh"))]
 IN_CACHE = ("weights", "arrays")  # too large for git
-BENCH_FILES = ("benchmark.json", "cost.png", "index.html", "ratios.json")
-METRICS = ("metrics.json", "ratios.json")
+METRICS = ("metrics.json",)
 CURVES = {"held-out accuracy (%)": "heldout_accuracy", "training loss": "train_loss", "average tokens": "average_tokens"}
 HEAD = "# Written by python -m pipeline.versioned from the declaration of this scale. It belongs to git, and dvc.lock beside it too.\n"
 
@@ -43,6 +42,8 @@ def reproduce(campaign: Campaign, target: str) -> int:
     code = run_to_its_end([*dvc, "repro", str(file)])
     if code and not file.with_suffix(".lock").exists():
         file.unlink()  # nothing came out yet: dvc pull would ask for it
+    elif target == "bench":
+        write_stages(campaign, target)  # its metrics are those of the kinds measured by now
     return code
 
 
@@ -60,7 +61,7 @@ def write_stages(campaign: Campaign, target: str) -> Path:
     """Write the dvc.yaml of a campaign's target where it isn't as it should be; return its path."""
     folder, content = {
         "reproduce": (campaign.folder, reproduce_stages(campaign)),
-        "bench": (campaign.folder / "bench", bench_stages(campaign)),
+        "bench": (campaign.folder / "speed", bench_stages(campaign)),
     }[target]
     text = HEAD + yaml.safe_dump(content, sort_keys=False, width=130)
     file = folder / "dvc.yaml"
@@ -82,10 +83,11 @@ def reproduce_stages(campaign: Campaign) -> dict:
 
 
 def bench_stages(campaign: Campaign) -> dict:
-    """Describe the stage that measures the speed of the methods."""
+    """Describe the stage that measures the speed of the methods, in a folder for each kind of processor, and their metrics."""
     inputs = [*declarations(campaign.experiment.scale), "workflow/rules", "workflow/run.sh", "tests/benchmarks"]
-    outputs = [str(campaign.folder / "bench" / name) for name in BENCH_FILES]
-    return {"stages": {"bench": stage(graph_command(campaign, "bench"), inputs, outputs, wdir="../../..")}}
+    command = graph_command(campaign, "bench")
+    ratios = [f"../{path.relative_to(campaign.folder)}" for path in sorted(campaign.folder.glob("bench/*/ratios.json"))]
+    return {"stages": {"bench": stage(command, inputs, [str(campaign.folder / "bench")], wdir="../../..")}, "metrics": ratios}
 
 
 def graph_command(campaign: Campaign, target: str) -> str:

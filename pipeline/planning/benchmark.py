@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.campaign.campaign import Campaign
@@ -14,30 +15,44 @@ from pipeline.core.atomic_files import replace_json
 from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
 from pipeline.planning import roofline
+from pipeline.planning.processor_kind import kind_of
 
+PARTS = (
+    "networks",
+    "cost",
+    "parts",
+    "products",
+    "methods",
+    "evaluations",
+    "stages",
+)  # the test files of tests/benchmarks, by what follows test_
 TOLERANCE = 0.20  # largest relative loss of a speed ratio that passes as noise
 TOLERANCE_IN_IQRS = 3  # the same in relative interquartile ranges; the larger of the two counts
 
 
-def bench(campaign: Campaign, strict: bool = False) -> Path:
-    """Run the benchmarks, compare their ratios with the last run's, and write the results; returns the page, written last.
+def bench(campaign: Campaign, strict: bool = False, only: Sequence[str] = ()) -> Path:
+    """Run the benchmarks, compare their ratios with the last run's on the same kind of processor, and write the results.
 
+    `only`: names of PARTS to measure; the record keeps what it has of the others. Returns the page, which is written last.
     Raises UserError where a benchmark fails or, with `strict`, where a ratio got worse.
     """
     from pipeline.planning import benchmark_page
 
     scale, folder = campaign.experiment.scale, campaign.folder / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    benchmark_file = folder / "benchmark.json"
-    last_benchmarks = read_benchmarks(benchmark_file)
     partial_file = folder / f".benchmark.{os.getpid()}.json"
-    measure(scale, partial_file)
-    benchmarks = json.loads(partial_file.read_text(encoding="utf-8"))["benchmarks"]
-    summary = summarise(benchmarks)
-    slower_lines = compare(benchmarks, last_benchmarks)
-    os.replace(partial_file, benchmark_file)
-    replace_json(folder / "ratios.json", rounded(summary))
-    page = benchmark_page.write(folder, scale, summary, benchmarks, slower_lines)
+    measure(campaign, partial_file, only)
+    run = json.loads(partial_file.read_text(encoding="utf-8"))
+    partial_file.unlink()
+    kind_folder = folder / kind_of(run)
+    kind_folder.mkdir(exist_ok=True)
+    last_benchmarks = read_benchmarks(kind_folder / "benchmark.json")
+    slower_lines = compare(run["benchmarks"], last_benchmarks)
+    run["benchmarks"] = joined(run, last_benchmarks) if only else joined(run, [])
+    summary = summarise(run["benchmarks"])
+    replace_json(kind_folder / "benchmark.json", run)
+    replace_json(kind_folder / "ratios.json", rounded(summary))
+    page = benchmark_page.write(kind_folder, scale, summary, run["benchmarks"], slower_lines)
     for line in slower_lines:
         print(line)
     if strict and slower_lines:
@@ -47,18 +62,21 @@ def bench(campaign: Campaign, strict: bool = False) -> Path:
     return page
 
 
-def measure(scale: str, target: Path) -> None:
-    """Run tests/benchmarks for a scale and write pytest-benchmark's JSON to `target`. Raises UserError where one fails."""
+def joined(run: dict, earlier: list[dict]) -> list[dict]:
+    """List a run's measurements, each with the time of its run, and those of earlier runs in groups that it has not."""
+    measured_groups = {benchmark["group"] for benchmark in run["benchmarks"]}
+    for benchmark in run["benchmarks"]:
+        benchmark["extra_info"]["measured"] = run["datetime"]
+    return [*(benchmark for benchmark in earlier if benchmark["group"] not in measured_groups), *run["benchmarks"]]
+
+
+def measure(campaign: Campaign, target: Path, only: Sequence[str] = ()) -> None:
+    """Run tests/benchmarks for a campaign and write pytest-benchmark's JSON to `target`. Raises UserError where one fails."""
     options = ["-q", "-p", "no:xdist", "--benchmark-only", "--benchmark-columns=median,iqr,rounds", "--benchmark-sort=name"]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        *options,
-        f"--benchmark-json={target.resolve()}",
-        str(ROOT / "tests" / "benchmarks"),
-    ]
-    environment = os.environ | {"ATSNN_BENCH_SCALE": scale}
+    folder = ROOT / "tests" / "benchmarks"
+    files = [folder / f"test_{part}.py" for part in only] or [folder]
+    command = [sys.executable, "-m", "pytest", *options, f"--benchmark-json={target.resolve()}", *map(str, files)]
+    environment = os.environ | {"ATSNN_BENCH_SCALE": campaign.experiment.scale}
     if subprocess.run(command, cwd=ROOT, env=environment).returncode:
         target.unlink(missing_ok=True)
         raise UserError("a benchmark failed, see above: mend it and run the stage again")

@@ -30,13 +30,22 @@ LINES = (("static", "STATIC", COLOURS[0]), ("at_snn", "AT-SNN, γ = 25", COLOURS
 
 
 def write(folder: Path, scale: str, summary: dict, benchmarks: list[dict], slower_lines: list[str]) -> Path:
-    """Write index.html and cost.png in `folder`; returns the path of index.html."""
+    """Write index.html and, where cost was measured, cost.png in `folder`, that of the kind; returns the path of index.html."""
     from pipeline.reporting.page.report import embedded
 
-    picture = draw(benchmarks)
-    (folder / "cost.png").write_bytes(picture)
+    cost = points(benchmarks)
+    picture = draw(cost) if "width" in cost else None
+    if picture:
+        (folder / "cost.png").write_bytes(picture)
     facts = next(b["extra_info"] for b in benchmarks if "kernels" in b["extra_info"])
-    content = {"scale": scale, "facts": facts, "worse": slower_lines, "picture": embedded(picture)}
+    content = {
+        "scale": scale,
+        "kind": folder.name,
+        "facts": facts,
+        "worse": slower_lines,
+        "picture": picture and embedded(picture),
+    }
+    content["times"] = sorted({b["extra_info"].get("measured", "")[:10] for b in benchmarks} - {""})
     content |= {"waiting": summary["waiting"], "roofline": roofline_rows(benchmarks), "packed": packed_rows(summary, benchmarks)}
     content["groups"] = group_rows(summary, benchmarks)
     path = folder / "index.html"
@@ -119,14 +128,13 @@ def points(benchmarks: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(benchmarks: list[dict]) -> bytes:
+def draw(all_points: pd.DataFrame) -> bytes:
     """Draw one panel per quantity that varies, a colour per network, filled for inference and hollow for training, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    all_points = points(benchmarks)
     figure, axes = plt.subplots(1, len(PANELS), figsize=(13, 3.8), layout="constrained")
     grid = all_points[all_points.share.isna()]
     base = grid.iloc[0]  # the point that all panels share is measured first

@@ -78,7 +78,7 @@ def page(text):
     joules = {"timesteps": 1, "modules": {text: 1.0}, "share": 1.0, "nonzero_mean": 1.0, "nonzero_std": 1.0, "dataset": text}
     cut = shown | {"seeds": [shown], "shares": dict.fromkeys(report.SHARES.values(), [0.5]), "retrained_options": False}
     ended = {"done": {"epochs": text, "seconds": 3}, "last": {"images_per_second": 9.0}, "results": text}
-    content = dict.fromkeys(("note", "declaration"), text) | {"gaps": True, "paper_savings": True, "speed": True}
+    content = dict.fromkeys(("note", "declaration"), text) | {"gaps": True, "paper_savings": True, "speed": {text: text}}
     content |= {"experiment": SimpleNamespace(scale=text, about=text), "facts": {text: text}, "modules": [text]}
     content |= {
         "table1": Markup("<table></table>"),

@@ -287,7 +287,7 @@ def test_stages_of_which_nothing_came_out_are_taken_back(versioned):
     run = call(versioned, "pipeline.versioned", "bench", "--scale", "tiny")
     (versioned / "tests/elsewhere").rename(versioned / "tests/benchmarks")
     assert run.returncode != 0 and "tests/benchmarks" in run.stderr
-    assert not (versioned / "results/tiny/bench/dvc.yaml").exists()
+    assert not (versioned / "results/tiny/speed/dvc.yaml").exists()
     assert git(versioned, "status", "--short") == "" and "up to date" in dvc(versioned, "pull")
 
 

@@ -9,6 +9,9 @@ Every figure has
   it is not shown at all of its timesteps alone, and `exits`, the names of the exits shown, where there are some.
   draw raises `pipeline.reporting.drawing.missing_data.MissingData` where data is missing; the page then says so.
 
+A figure that reads files other than those of its evaluations also has reads(folder): the paths of those that are there, in the
+campaign's folder. It is drawn again when they change.
+
 A figure that measures networks by itself also has
 - Settings (a ProbeSettings) and measure(subject, settings) -> metrics: numbers by name, in lists and mappings. It is called
   without gradient with a `pipeline.evaluation.subject.Subject`; evaluations whose `probe` names the figure run it, and

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 
-from pipeline.campaign.campaign import FAULTS
+from pipeline.campaign.shown_files import FAULTS
 from pipeline.core.errors import UserError
 
 SAME = "the same numbers"

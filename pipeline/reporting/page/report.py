@@ -17,6 +17,7 @@ from pipeline.campaign.campaign import FIGURE_KINDS, Campaign
 from pipeline.campaign.freshness import mark_made
 from pipeline.campaign.identity import Evaluation
 from pipeline.campaign.recorded import epochs_of
+from pipeline.campaign.shown_files import speed_files
 from pipeline.campaign.titles import data_title
 from pipeline.core import atomic_files, number_formats
 from pipeline.core.energy_units import CONVENTIONS, PJ_PER_UJ
@@ -68,7 +69,7 @@ def report(campaign: Campaign) -> Path:
         "runs": runs,
         "facts": headline(campaign, runs),
         "faults": faults.read_faults(),
-        "speed": (campaign.folder / "bench" / "index.html").exists(),
+        "speed": {path.parent.name: path.relative_to(campaign.folder) for path in speed_files(campaign.folder, "index.html")},
         "declaration": yaml.safe_dump(
             campaign.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110
         ),

@@ -61,11 +61,20 @@ def test_a_stage_names_its_scale_and_depends_on_no_declaration_but_its_own(scale
         assert declared == dvc_stages.declarations(scale) and declared[0] == f"workflow/experiments/{scale}.yaml"
 
 
-def test_the_outputs_of_bench_are_the_files_that_it_wrote():
-    stage = dvc_stages.bench_stages(open_campaign("laptop"))["stages"]["bench"]
-    written = {str(path.relative_to(ROOT)) for path in (ROOT / "results/laptop/bench").iterdir()}
-    assert set(outputs_of(stage)) | {"results/laptop/bench/dvc.yaml", "results/laptop/bench/dvc.lock"} >= written
-    assert len(written) >= 4 and (ROOT / "results/laptop/bench" / stage["wdir"]).resolve() == ROOT
+def test_the_output_of_bench_is_the_folder_of_all_kinds_of_processors(tmp_path, monkeypatch):
+    campaign = open_campaign("laptop")
+    stage = dvc_stages.bench_stages(campaign)["stages"]["bench"]
+    assert outputs_of(stage) == {"results/laptop/bench": {"persist": True, "cache": False}}
+    kinds = {path.parent.name for path in (ROOT / "results/laptop/bench").glob("*/benchmark.json")}
+    assert kinds and {path.name for path in (ROOT / "results/laptop/bench").iterdir()} == kinds
+    monkeypatch.chdir(tmp_path)
+    ratios = tmp_path / "results/laptop/bench/some-kind/ratios.json"
+    ratios.parent.mkdir(parents=True)
+    ratios.touch()
+    file = dvc_stages.write_stages(campaign, "bench")
+    (metric,) = yaml.safe_load(file.read_text())["metrics"]
+    assert (file.parent / metric).resolve() == ratios
+    assert (file.parent / stage["wdir"]).resolve() == tmp_path and not file.is_relative_to("results/laptop/bench")
 
 
 def test_a_declaration_that_extends_others_depends_on_them_too(declared):

@@ -1,7 +1,10 @@
 import copy
+import json
+from types import SimpleNamespace
 
 import pytest
 
+from pipeline.campaign.shown_files import speed_files
 from pipeline.planning import benchmark, benchmark_page, roofline
 
 
@@ -102,3 +105,39 @@ def test_the_page_holds_the_numbers_and_the_figure(tmp_path):
     ):
         assert told in page
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_not_measured_again_stands_as_it_was_and_the_page_says_when(tmp_path):
+    before = {"datetime": "2026-01-02T03:04", "benchmarks": made_up()}
+    now = {"datetime": "2026-02-03T04:05", "benchmarks": [step("train", "SpikingJelly", 6.0), step("train", "STATIC", 1.0)]}
+    both = benchmark.joined(now, benchmark.joined(before, []))
+    summary = benchmark.summarise(both)
+    assert summary["speed"]["train"]["STATIC"] == 6 and summary["over_share"]["half"] == pytest.approx(1.2)
+    assert "2026-01-02, 2026-02-03" in benchmark_page.write(tmp_path, "smoke", summary, both, []).read_text()
+    page = benchmark_page.write(tmp_path, "smoke", benchmark.summarise(now["benchmarks"]), now["benchmarks"], []).read_text()
+    assert "data:image/png" not in page and f"<b>{tmp_path.name}</b>" in page
+
+
+def test_a_run_lies_in_the_folder_of_its_kind_and_is_compared_with_that_kind_only(tmp_path, monkeypatch, capsys):
+    made, seconds = {"machine_info": {"cpu": {"flags": ["avx2"]}}, "datetime": "2026-01-02T03:04"}, {"a": 2.0, "b": 8.0}
+    campaign = SimpleNamespace(experiment=SimpleNamespace(scale="smoke"), folder=tmp_path)
+
+    def measure(device):
+        def write(campaign, target, only):
+            run = [x for x in made_up() if x["group"] != "train"]
+            run += [step("train", "SpikingJelly", 8.0), step("train", "STATIC", seconds[device])]
+            for x in run:
+                x["extra_info"] |= {"device": device, "threads": 1}
+            target.write_text(json.dumps(made | {"benchmarks": run}))
+
+        monkeypatch.setattr(benchmark, "measure", write)
+        return benchmark.bench(campaign)
+
+    assert measure("a") == tmp_path / "bench/a-avx2-1-thread/index.html" and measure("b").parent.name == "b-avx2-1-thread"
+    assert "slower" not in capsys.readouterr().out, "b is slower than a, but of another kind"
+    seconds["b"] = 16.0
+    measure("b")
+    assert "slower: train: STATIC is 0.5 times its reference, was 1" in capsys.readouterr().out
+    kinds = ["a-avx2-1-thread", "b-avx2-1-thread"]
+    assert [path.parent.name for path in speed_files(tmp_path, "ratios.json")] == kinds
+    assert sorted(path.name for path in (tmp_path / "bench").iterdir()) == kinds
