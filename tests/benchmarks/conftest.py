@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks import firing_rates
 
 from models import native
 from pipeline.campaign.read_declaration import load
@@ -22,6 +23,7 @@ NETWORK = PAPER if SCALE else TINY
 GAMMA = 25  # of the methods that merge: the paper's first on CIFAR-10
 THREADS = len(os.sched_getaffinity(0)) if SCALE else 1
 MOST_ROUNDS = 9
+RATE_TOLERANCE = 0.02  # of a layer's firing rate in the bench, whose images are others than those it was settled on
 
 
 def batch(size: int) -> int:
@@ -32,6 +34,12 @@ def batch(size: int) -> int:
 def larger_batches(size: int) -> list[int]:
     """The batches of throughput: those that fill a GPU too, where there is one."""
     return [size, *([128, 512] if SCALE and torch.cuda.is_available() else [])]
+
+
+def off_the_published(rates: dict[str, float]) -> float:
+    """The largest distance of a layer's firing rate from the published one."""
+    published = {f"{block} {layer}": rate for (block, layer), rate in firing_rates.published_rates().items()}
+    return max(abs(rate - published[name]) for name, rate in rates.items())
 
 
 class Child:
@@ -60,14 +68,14 @@ class Child:
 class Here:
     """In place of a child where nothing is measured: the same jobs in the process of the tests."""
 
-    def __init__(self, kernels_on: bool):
-        self.kernels_on, self.step = kernels_on, None
+    def __init__(self, kernels: str | None):
+        self.kernels, self.step = kernels, None
 
     def ask(self, asked: dict) -> dict:
         from benchmarks import child, jobs
 
         with pytest.MonkeyPatch.context() as patch:
-            if not self.kernels_on:
+            if self.kernels == "off":
                 patch.setattr(native, "supports", lambda tensor: False)
             if asked:
                 self.step, facts = jobs.prepare(asked)
@@ -79,13 +87,14 @@ class Here:
 class Children:
     """At most one child at a time; who asks for the same one again gets it as it is."""
 
-    def __init__(self):
+    def __init__(self, environment: dict[str, str]):
+        self.environment = environment
         self.key, self.child = None, None
 
     def get(self, key: str, environment: dict[str, str]) -> Child:
         if self.key != (key, environment) or self.child.process.poll() is not None:
             self.end()
-            self.key, self.child = (key, environment), Child(environment)
+            self.key, self.child = (key, environment), Child(self.environment | environment)
         return self.child
 
     def end(self) -> None:
@@ -95,19 +104,21 @@ class Children:
 
 
 @pytest.fixture(scope="session")
-def children():
-    every = Children()
+def children(tmp_path_factory):
+    every = Children({firing_rates.FOLDER: str(tmp_path_factory.mktemp("settled"))})
     yield every
     every.end()
 
 
 @pytest.fixture
 def measure(benchmark, children):
-    """Times a job: `own` is the name of a child that shares its memory with no other job, `seconds` what all rounds may take."""
+    """Times a job: `own` is the name of a child that shares its memory with no other job, `kernels` what ATSNN_KERNELS is there,
+    `seconds` what all rounds may take.
+    """
 
-    def measured(group: str, name: str, spec: dict, *, own="shared", compiled=True, least=1, seconds=6.0, **told) -> dict:
+    def measured(group: str, name: str, spec: dict, *, own="shared", kernels=None, least=1, seconds=6.0, **told) -> dict:
         apart = SCALE or own == "data"
-        child = children.get(own, {} if compiled else {"ATSNN_KERNELS": "off"}) if apart else Here(compiled)
+        child = children.get(own, {"ATSNN_KERNELS": kernels} if kernels else {}) if apart else Here(kernels)
         facts = child.ask({"threads": THREADS, **spec})
         clock = time.perf_counter()
         last = child.ask({})

@@ -7,11 +7,10 @@ from unittest import mock
 
 import numpy as np
 import torch
-from reference import random_official_state_dict
+from benchmarks.firing_rates import into_spikingjelly, rates_of, rates_of_spikingjelly, settled
 
 from models import merging
 from models.at_snn import ATSNN
-from models.convert import from_official_spikformer
 from models.native import build as kernels
 from models.neuron import norm_lif
 from models.packed import PackedATSNN
@@ -24,6 +23,7 @@ from pipeline.planning import roofline
 from pipeline.training.optimizer_and_schedule import optimizer_for
 
 BASES = "static", "at_snn", "packed"  # ours; the other is SpikingJelly's
+RATED_IMAGES = 8  # on which the rates of inference are measured
 PASSES = {"train": 3, "infer": 1}  # a backward pass computes twice what the forward does
 
 
@@ -38,6 +38,7 @@ def prepare(spec: dict):
     step, own = JOBS[spec["job"]](spec, compute)
     facts = {
         "device": compute.name,
+        "device_type": compute.device.type,
         "dtype": compute.precision,
         "threads": spec["threads"],
         "kernels": compute.kernels,
@@ -50,33 +51,27 @@ def images_of(spec: dict, compute) -> torch.Tensor:
     return torch.randn(spec["batch"], 3, 32, 32, device=compute.device)
 
 
-def build(spec: dict, compute, weights: str):
-    """The network of a specification, and how much it computes; `published`: random weights whose neurons fire as trained ones do."""
+def build(spec: dict, compute, training: bool = False):
+    """The network of a specification, whose layers fire as trained ones do, in its mode; its facts: what it computes, its rates."""
     network, kind = spec["network"], spec["kind"]
     embed, encoder = macs(**network)
+    images = images_of(spec | {"batch": max(2, spec["batch"]) if training else RATED_IMAGES}, compute)
     if kind not in BASES:
-        return spikingjelly(network).to(compute.device), {"macs": embed + encoder}
-    if weights == "published":
-        state = published_weights(network["depth"], network["width"])
-        backbone = from_official_spikformer(state, heads=network["heads"], timesteps=network["timesteps"]).float()
-    else:
-        backbone = Spikformer(**network)
-    backbone.to(compute.device)
-    if kind == "static":
-        return backbone, {"macs": embed + encoder}
-    model = ATSNN(backbone, gamma=spec["gamma"])
-    share = executed(model, compute)
-    return (PackedATSNN(model) if kind == "packed" else model), {"macs": embed + share * encoder, "share": share}
+        model = spikingjelly(network).to(compute.device).train(training)
+        return model, {"macs": embed + encoder, "rates": rates_of_spikingjelly(model, images)}
+    model = backbone = settled(**network).to(compute.device)
+    facts = {"macs": embed + encoder}
+    if kind != "static":
+        model = ATSNN(backbone, gamma=spec["gamma"])
+        share = executed(model, compute)
+        facts = {"macs": embed + share * encoder, "share": share}
+    facts["rates"] = rates_of(model.train(training), images)
+    return (PackedATSNN(model) if kind == "packed" else model), facts
 
 
 @cache
 def macs(**network) -> tuple[int, int]:
     return roofline.macs(Spikformer(**network))
-
-
-@cache
-def published_weights(depth: int, width: int) -> dict:
-    return random_official_state_dict(depth=depth, width=width, classes=10, seed=1)
 
 
 @torch.no_grad()
@@ -90,7 +85,7 @@ def executed(model: ATSNN, compute, images: int = 4) -> float:
 
 
 def spikingjelly(network: dict):
-    """SpikingJelly's Spikformer, reset before every forward as its users do."""
+    """SpikingJelly's Spikformer, reset before every forward as its users do; its layers fire as those of ours."""
     from spikingjelly.activation_based import functional
     from spikingjelly.activation_based.model import spikformer
 
@@ -105,6 +100,7 @@ def spikingjelly(network: dict):
         }
         theirs = spikformer.Spikformer(img_size_h=32, img_size_w=32, patch_size=4, num_classes=10, **sizes)
     theirs.register_forward_pre_hook(lambda module, _: functional.reset_net(module))
+    into_spikingjelly(theirs, **network)
     return theirs
 
 
@@ -114,10 +110,10 @@ def logits_of(output) -> torch.Tensor:
 
 
 def train(spec: dict, compute):
-    network, facts = build(spec, compute, "initial")
+    network, facts = build(spec, compute, training=True)
     images = images_of(spec, compute)
     target = torch.arange(spec["batch"], device=compute.device) % 10
-    optimizer = torch.optim.AdamW(network.train().parameters(), lr=5e-4, fused=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, fused=True)
 
     def step():
         with compute.autocast():
@@ -131,8 +127,7 @@ def train(spec: dict, compute):
 
 
 def infer(spec: dict, compute):
-    network, facts = build(spec, compute, "published")
-    network.eval()
+    network, facts = build(spec, compute)
     images = images_of(spec, compute)
 
     @torch.no_grad()
@@ -148,7 +143,7 @@ def method_step(spec: dict, compute):
     name, recipe = spec["method"], spec["recipe"]
     required = {key: spec["gamma"] for key, field in CATALOGUE.methods[name].Options.model_fields.items() if field.is_required()}
     options = CATALOGUE.method_options(name, required)
-    network = CATALOGUE.methods[name].build(Spikformer(**spec["network"]).to(compute.device), options)
+    network = CATALOGUE.methods[name].build(settled(**spec["network"]).to(compute.device), options)
     images = images_of(spec, compute)
     target = torch.eye(10, device=compute.device)[torch.arange(spec["batch"]) % 10]
     optimizer = optimizer_for(network, recipe)
@@ -172,7 +167,7 @@ def method_step(spec: dict, compute):
 
 def encoder(spec: dict, compute):
     """The blocks alone (`whole` false) or all of a network whose tokens are merged and halted; gamma None: STATIC."""
-    network, _ = build(spec | {"kind": "static"}, compute, "published")
+    network, _ = build(spec | {"kind": "static"}, compute)
     images = images_of(spec, compute)
     with torch.no_grad(), compute.autocast():
         u = network.embed(images)
