@@ -8,10 +8,13 @@ from unittest import mock
 import numpy as np
 import torch
 from benchmarks.firing_rates import into_spikingjelly, rates_of, rates_of_spikingjelly, settled
+from benchmarks.trained import evaluation
 
 from models import merging
 from models.at_snn import ATSNN
 from models.native import build as kernels
+from models.native import event_driven, thresholds
+from models.native.build import instruction_set
 from models.neuron import norm_lif
 from models.packed import PackedATSNN
 from models.spikformer import Spikformer
@@ -34,7 +37,7 @@ def prepare(spec: dict):
         torch.set_num_threads(spec["threads"])
         compute = ComputeDevice(torch.device("cuda" if torch.cuda.is_available() else "cpu"), "float32")
     else:
-        compute = open_device("auto", spec["threads"])
+        compute = open_device(spec.get("precision", "auto"), spec["threads"])
     step, own = JOBS[spec["job"]](spec, compute)
     facts = {
         "device": compute.name,
@@ -223,6 +226,40 @@ def lif(spec: dict, compute):
     return step, {"dtype": spec["dtype"]}
 
 
+def product(spec: dict, compute):
+    """A linear layer on 64 tokens, or a 3x3 convolution, of spikes at a rate, forward, or forward and backward, on a path."""
+    dtype = torch.bfloat16 if spec["dtype"] == "bf16" else torch.float32
+    inputs, outputs, side, path = (spec[key] for key in ("inputs", "outputs", "side", "path"))
+    is_linear = spec["kind"] == "linear"
+    places = (side * side,) if is_linear else (side, side)
+    x = (torch.rand(4 * spec["batch"], *places, inputs, device=compute.device) < spec["rate"]).to(dtype)
+    weight = torch.randn(outputs, inputs, *(() if is_linear else (3, 3)), device=compute.device).to(dtype) / inputs**0.5
+    share = x.float().mean().item()
+    if path == "plain PyTorch":
+        compute_product = torch.nn.functional.linear if is_linear else plain_convolution
+    else:
+        compute_product = partial(event_driven.linear if is_linear else event_driven.convolve, path=path)
+    above = torch.randn(*x.shape[:-1], outputs, device=compute.device).to(dtype)
+    x.requires_grad_(spec["backward"])
+    weight.requires_grad_(spec["backward"])
+
+    def step():
+        with torch.set_grad_enabled(spec["backward"]):
+            y = compute_product(x, weight)
+        if spec["backward"]:
+            x.grad = weight.grad = None
+            y.backward(above)
+
+    chosen = "events" if thresholds.is_event_driven(share, weight) else "dense"
+    limits = thresholds.LARGEST_SHARE.get((instruction_set(), str(dtype).removeprefix("torch.")), {})
+    return step, {"dtype": spec["dtype"], "share": share, "chosen": chosen, "threshold": limits.get(spec["kind"], 0.0)}
+
+
+def plain_convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """As models.spiking_layers computes it in plain PyTorch: channels-last maps in and out."""
+    return torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight, padding=1).permute(0, 2, 3, 1)
+
+
 class RandomImages:
     """As many images as the recipe's batches need, of noise."""
 
@@ -265,4 +302,5 @@ def rate(spec: dict, compute):
     return step, {"dtype": spec["dtype"], "work": work}
 
 
-JOBS = {function.__name__: function for function in (train, infer, method_step, encoder, merge, lif, data, build_kernels, rate)}
+FUNCTIONS = train, infer, method_step, encoder, merge, lif, product, data, build_kernels, rate, evaluation
+JOBS = {function.__name__: function for function in FUNCTIONS}
