@@ -14,7 +14,6 @@ from models import merging
 from models.at_snn import ATSNN
 from models.native import build as kernels
 from models.native import event_driven, thresholds
-from models.native.build import instruction_set
 from models.neuron import norm_lif
 from models.packed import PackedATSNN
 from models.spikformer import Spikformer
@@ -251,8 +250,8 @@ def product(spec: dict, compute):
             y.backward(above)
 
     chosen = "events" if thresholds.is_event_driven(share, weight) else "dense"
-    limits = thresholds.LARGEST_SHARE.get((instruction_set(), str(dtype).removeprefix("torch.")), {})
-    return step, {"dtype": spec["dtype"], "share": share, "chosen": chosen, "threshold": limits.get(spec["kind"], 0.0)}
+    below = [percent / 100 for percent in range(101) if thresholds.is_event_driven(percent / 100, weight)]
+    return step, {"dtype": spec["dtype"], "share": share, "chosen": chosen, "threshold": max(below, default=0.0)}
 
 
 def plain_convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

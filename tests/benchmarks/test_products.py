@@ -50,8 +50,8 @@ def measured(measure, group, row, spec, **told):
     assert facts["share"] == pytest.approx(spec["rate"], abs=0.05)
 
 
-@pytest.mark.parametrize("width,layer,sizes", LAYERS, ids=[f"{name}-{width}" for width, name, _ in LAYERS])
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "both"])
+@pytest.mark.parametrize("width,layer,sizes", LAYERS, ids=[f"{name}-{width}" for width, name, _ in LAYERS])
 @pytest.mark.parametrize("name", NAMES)
 def test_layer(measure, width, layer, sizes, backward, name):
     dtype = resolve_precision(EXPERIMENT.precision)
@@ -61,10 +61,10 @@ def test_layer(measure, width, layer, sizes, backward, name):
     measured(measure, group, row, spec, reference=f"{row}, {PLAIN}")
 
 
-@pytest.mark.parametrize("rate", RATES if SCALE else RATES[:1])
-@pytest.mark.parametrize("path", ["dense", "events"])
-@pytest.mark.parametrize("kind", OVER_RATE)
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", OVER_RATE)
+@pytest.mark.parametrize("rate", RATES if SCALE else RATES[:1])
+@pytest.mark.parametrize("path", ["dense", "events"])  # one after the other: other work on the machine slows both
 def test_over_firing_rate(measure, kind, path, rate, dtype):
     spec = OVER_RATE[kind] | {"kind": kind, "rate": rate, "dtype": dtype, "backward": False, "path": path}
     row = f"{100 * rate:.0f} % not zero"

@@ -4,8 +4,10 @@ Weights come from the campaign, or from what git keeps of it (results/<scale>/pu
 noise stands for them, and the facts say so.
 """
 
+import os
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -65,7 +67,7 @@ def spikes(evaluation: Evaluation) -> bool:
 
 
 def evaluation(spec: dict, compute):
-    """An evaluation's network on a batch of test images."""
+    """An evaluation's network on a batch of test images, with dense products where `kernels` says so (models.native.thresholds)."""
     campaign = campaign_of(spec["scale"])
     subject = campaign.named(spec["evaluation"])[0]
     run, timesteps = subject.run, spec["timesteps"]
@@ -89,9 +91,11 @@ def evaluation(spec: dict, compute):
         "images_are": "test images" if is_prepared else "noise",
     }
 
+    environment = {"ATSNN_KERNELS": spec["kernels"]} if spec["kernels"] else {}
+
     @torch.no_grad()
-    def step(images=images):
-        with compute.autocast():
+    def step():
+        with mock.patch.dict(os.environ, environment), compute.autocast():
             compute_logits(images)
 
     return step, facts | operations(network, images, compute)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.campaign.shown_files import speed_files
+from pipeline.core.paths import ROOT
 from pipeline.planning import benchmark, benchmark_page, roofline
 
 
@@ -141,3 +142,16 @@ def test_a_run_lies_in_the_folder_of_its_kind_and_is_compared_with_that_kind_onl
     kinds = ["a-avx2-1-thread", "b-avx2-1-thread"]
     assert [path.parent.name for path in speed_files(tmp_path, "ratios.json")] == kinds
     assert sorted(path.name for path in (tmp_path / "bench").iterdir()) == kinds
+
+
+@pytest.mark.parametrize("path", speed_files(ROOT / "results/laptop", "benchmark.json"), ids=lambda path: path.parent.name)
+def test_no_kernel_that_a_network_chooses_loses_to_its_plain_code(path):
+    """By more than noise; products: the path that thresholds choose at the layer's rate."""
+    benchmarks = benchmark.read_benchmarks(path)
+    found = {}
+    for x in benchmarks:
+        info, kind = x["extra_info"], x["group"].partition(",")[0]
+        if (kind in ("merge", "lif") and info["name"] == "kernels") or (kind == "product" and info["path"] == info["chosen"]):
+            plain = benchmark.reference_of(x, benchmarks)
+            found[x["group"], info["name"]] = plain["stats"]["min"] / x["stats"]["min"]
+    assert len(found) >= 3 and {name: ratio for name, ratio in found.items() if ratio < 1 - benchmark.TOLERANCE} == {}
