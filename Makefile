@@ -54,7 +54,7 @@ publish: .venv/ready
 	$(BIN)/python -m pipeline.published --scale $(SCALE)
 	$(BIN)/python -m pipeline.reference --scale $(SCALE)
 
-# The numbers in README.md and RESULTS.md, from the files that they link to
+# The numbers in README.md, RESULTS.md and docs/speed.md, from the files that they link to
 pages: .venv/ready
 	$(BIN)/python -m pipeline.pages
 

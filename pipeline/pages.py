@@ -1,4 +1,4 @@
-"""Write the numbers in README.md and RESULTS.md from the files that they link to.
+"""Write the numbers in README.md, RESULTS.md and docs/speed.md from the files that they link to.
 
 python -m pipeline.pages puts them in (make pages); words stay as they are, so read them again. A link's title says where in
 its file the numbers of its text stand: "accuracy_mean ± accuracy_std where evaluation=x, timesteps=4" in a csv,

@@ -1,4 +1,4 @@
-"""Write the numbers in README.md and RESULTS.md from the files that their links lead to.
+"""Write the numbers in README.md, RESULTS.md and docs/speed.md from the files that their links lead to.
 
 The command is pipeline.pages, whose text says how it is used and by which rules.
 """
@@ -13,10 +13,12 @@ from pipeline.core import atomic_files, number_formats
 from pipeline.core import record as records
 from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
+from pipeline.reporting.page.speed_table import speed_rows
 from pipeline.reporting.tables import table1_formats
 
-PAGES = ("README.md", "RESULTS.md")
-LINK = re.compile(r'\[([^\]]+)\]\((results/[^)\s]+) "([^"]+)"\)')
+PAGES = ("README.md", "RESULTS.md", "docs/speed.md")
+UP = "../"  # how a link of a page in docs/ begins
+LINK = re.compile(r'\[([^\]]+)\]\(((?:\.\./)?results/[^)\s]+) "([^"]+)"\)')
 NUMBER = re.compile(r"[+−]?\d+(?:,\d{3})*(?:\.\d+)?")
 PERCENT = "100 × "
 BETWEEN_CONDITIONS = re.compile(r", (?=\w+=)")  # values may hold commas
@@ -49,6 +51,7 @@ def written_like(value: float, like: str) -> str:
 
 def look_up(path: str, query: str) -> list:
     """Look up the numbers or words that a link's title names in its file. Raises UserError where it names nothing, or several."""
+    path = path.removeprefix(UP)
     try:
         return json_values(path, query) if path.endswith(".json") else csv_values(path, query)
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
@@ -103,7 +106,7 @@ def factor_of(query: str) -> tuple[float, str]:
 
 def markdown_table(path: str) -> str:
     """Write the GitHub table that a comment names by its path."""
-    rows = table1_rows(path) if path.endswith(".csv") else training_rows(path)
+    rows = table1_rows(path) if path.endswith(".csv") else speed_rows(path) if "/bench" in path else training_rows(path)
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -1,5 +1,6 @@
 """Every number in RESULTS.md and in README's words on results is the one that its link leads to."""
 
+import json
 import re
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.core.paths import ROOT
-from pipeline.reporting.page import numbers_in_pages
+from pipeline.reporting.page import numbers_in_pages, speed_table
 
 
 @pytest.mark.parametrize("name", numbers_in_pages.PAGES)
@@ -70,3 +71,20 @@ def test_a_title_that_names_no_single_number_is_one_line(files, link):
 def test_a_text_with_fewer_numbers_than_its_title_names_is_one_line(files):
     with pytest.raises(UserError, match="write one for each"):
         numbers_in_pages.filled('[16.8](results/x.csv "mean ± std where run=a")')
+
+
+def test_speed_has_rows_for_each_kind_and_every_number_is_a_link(tmp_path, monkeypatch):
+    for module in (numbers_in_pages, speed_table):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    for kind, speed in (("b", 3.0), ("a", 2.0)):
+        (tmp_path / "results/x/bench" / kind).mkdir(parents=True)
+        ratios = {"speed": {"train": {"SpikingJelly": 1.0, "STATIC": speed, "STATIC, dense products": 1.5}, "infer": {}}}
+        ratios |= {"memory": {"train": {"STATIC": 0.5}}, "share_of_limit": {"train": {"STATIC": 0.456}}}
+        (tmp_path / "results/x/bench" / kind / "ratios.json").write_text(json.dumps(ratios))
+    short = numbers_in_pages.filled("<!-- table: results/x/bench -->\n| old |\n").splitlines()
+    link = '[46 %](results/x/bench/a/ratios.json "100 × share_of_limit.train.STATIC")'
+    assert len(short) == 3 + 4 and short[3].startswith("| [a](results/x/bench/a/index.html) | SpikingJelly's own")
+    assert short[4].startswith("|  | ours, STATIC | [2.00]") and link in short[4] and "[b](" in short[5]
+    whole = numbers_in_pages.filled("<!-- table: ../results/x/bench/*/ratios.json -->\n")
+    assert whole.count("\n") == 3 + 6 and '[1.50](../results/x/bench/b/ratios.json "speed.train.STATIC, dense products")' in whole
+    assert numbers_in_pages.filled(whole) == whole
