@@ -10,6 +10,7 @@ import pytest
 import torch
 from made_once import made_once
 from reference import random_official_state_dict
+from speed_record import record
 
 from models.convert import from_official_spikformer
 from pipeline.campaign import recorded
@@ -89,6 +90,7 @@ CONTENT = {
         "gamma_epsilon": {"evaluations": ["map"]},
         "halting_onset": {"evaluations": ["onset"]},
         "tokens_over_training": {"evaluations": ["at_snn", "at_snn_1d"]},
+        "seconds_over_firing_rate": {},
     },
 }
 GAINS = {0: 0.6, 1: 1.0}  # by seed: what makes channel 0 grow, and tokens halt
@@ -177,4 +179,5 @@ def make_here() -> None:
     metrics = {e.id: flatten(recorded.evaluation_entries(made, e)[-1]["metrics"]) for e in made.evaluations}
     atomic_files.replace(made.folder / "tables/readings.csv", csv(readings(made, pd.Series(metrics))))
     atomic_files.replace(made.folder / "tables/energy.csv", csv(energy(made)))
+    atomic_files.replace(made.folder / "bench/some-kind/benchmark.json", record())
     mark_made(made, "tables")

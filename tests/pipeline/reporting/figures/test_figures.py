@@ -21,7 +21,7 @@ NAMES = [
     "accuracy_over_timesteps", "accuracy_over_tokens", "accuracy_by_block_and_timestep", "block_similarity", "worked_example",
     "blocks_per_token", "merged_and_halted_maps", "merged_and_halted", "easy_and_hard", "energy_by_module", "energy_conventions",
     "halting_axes", "two_neurons", "masking", "parts_apart", "halting_readings", "gamma_epsilon",
-    "halting_onset", "tokens_over_training",
+    "halting_onset", "tokens_over_training", "seconds_over_firing_rate",
 ]  # fmt: skip
 
 
