@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass
 from pipeline.campaign.identity import Evaluation, Run
 from pipeline.core.checksums import digest
 
-INSTRUCTION_SETS = ("AVX-512", "AVX2", "SSE", "NEON", "no vector instructions")  # as models/native/vectors.h names them
+INSTRUCTION_SETS = (
+    "AMX",
+    "AVX-512 BF16",
+    "AVX-512",
+    "AVX2",
+    "SSE",
+    "NEON",
+    "no vector instructions",
+)  # as models/native/vectors.h names them
 SPEED_FIELDS = ("batch", "mixup", "flip", "rand_augment", "erasing")  # fields of a recipe
 
 
