@@ -55,7 +55,8 @@ def library() -> tuple[ctypes.CDLL | None, str]:
         version = run(compiler, "--version").splitlines()[0]
         kernels = load(build_library(compiler, version))
         kernels.instruction_set.restype = ctypes.c_char_p
-        return kernels, f"compiled kernels: {kernels.instruction_set().decode()}, {version}"
+        layers = "dense" if os.environ.get("ATSNN_KERNELS") == "dense" else "event-driven"
+        return kernels, f"compiled kernels: {kernels.instruction_set().decode()}, {layers} layers, {version}"
     except (OSError, IndexError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or str(error)
         return None, f"plain PyTorch: {reason.strip().splitlines()[0] if reason.strip() else 'the kernels were not built'}"

@@ -1,10 +1,10 @@
 // Products of spikes with weights, and with gradients, that take time only for inputs that are not zero: of linear layers and of
 // convolutions, 3x3, stride 1, padding 1, whose inputs are counts of spikes in bytes.
 //
-// Each is a sum of rows of a matrix over a list: of the weights of those inputs of a position that are not zero or, for the gradient
-// of an input's weights, of the gradients at those positions where it is not zero. A row is cut into tiles, as many outputs as stay in
-// registers, and a list into blocks whose rows stay in the cache. The order of a sum follows from the layer's sizes and inputs alone,
-// so it is the same with any number of threads.
+// Each is a sum of rows of a matrix over a list: of the weights of those inputs of a position that are not zero or, for the
+// gradient of an input's weights, of the gradients at those positions where it is not zero. A row is cut into tiles, as many
+// outputs as stay in registers, and a list into blocks whose rows stay in the cache. The order of a sum follows from the layer's
+// sizes and inputs alone, so it is the same with any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -21,10 +21,11 @@ namespace {
 constexpr int64_t TILE = std::min<int64_t>(REGISTERS / 2, 256 / VECTOR);  // vectors of outputs in registers
 constexpr int64_t BLOCK = 36864, GRADIENT_BLOCK = 49152;                  // bytes of a tile's rows that are read again and again
 constexpr int64_t POSITIONS = 256;                                        // whose lists are made at a time
-constexpr int64_t GROUP = 131072;                                         // bytes of a tile's gradients that are added to at a time
+constexpr int64_t GROUP = 131072;                                         // bytes of a tile's gradients, added up at a time
 
 // A layer and its inputs: frames x H x W positions, 1 x 1 x rows for a linear layer, of C inputs and E outputs each; a kernel of
-// side x side. Inputs are x [positions, C], bytes, of which 64 more can be read; weights [E, C, side, side]; outputs [positions, E].
+// side x side. Inputs are x [positions, C], bytes, of which 64 more can be read; weights [E, C, side, side]; outputs
+// [positions, E].
 struct Layer {
     int64_t frames, H, W, C, E, side;
     bool spikes;  // whether no input is more than 1
@@ -130,7 +131,7 @@ template <class S> std::vector<Wide<S>> pack_weights(const S* weight, const Laye
             for (int64_t tap = 0; tap < taps; tap++)
                 for (int64_t e = 0; e < tiles.size(tile); e++) {
                     const S* from = weight + ((tiles.begin(tile) + e) * C + c) * taps + tap;
-                    packed[((tile * taps + tap) * C + c) * tiles.width + e] = get<S>(from, std::integral_constant<int64_t, 1>())[0];
+                    packed[((tile * taps + tap) * C + c) * tiles.width + e] = widen(*from);
                 }
         }
     });
@@ -165,8 +166,8 @@ void list_parts(const uint8_t* x, const Layer& layer, const InputBlocks& blocks,
     }
 }
 
-// For each block, lists for the positions of a range which of its rows belong to inputs that are not zero. `around` has the parts'
-// lists from position `around_first` on.
+// For each block, lists for the positions of a range which of its rows belong to inputs that are not zero. `around` has the
+// parts' lists from position `around_first` on.
 template <class W>
 void list_blocks(const Lists<W>& around, int64_t around_first, const Layer& layer, const InputBlocks& blocks, int64_t first,
                  int64_t last, Lists<W>& lists) {
@@ -195,67 +196,74 @@ void list_blocks(const Lists<W>& around, int64_t around_first, const Layer& laye
     }
 }
 
+// Adds up the lists of a block for the positions of a range. sums [positions, width] has those of the blocks before, and is set,
+// but the last block's go to y, at the tile's first output.
+template <class S, int64_t V>
+void add_block(const Wide<S>* rows, const Lists<Wide<S>>& lists, int64_t block, bool is_last, bool spikes, int64_t positions,
+               Wide<S>* sums, S* y, int64_t E, int64_t outputs) {
+    using W = Wide<S>;
+    constexpr auto whole = std::integral_constant<int64_t, LANES<W>>();
+    const uint32_t* start = &lists.start[block * positions];
+    for (int64_t p = 0; p < positions; p++, start++, sums += V * LANES<W>, y += E) {
+        Vector<W> sum[V];
+        const int64_t size = start[1] - start[0];
+        if (spikes)
+            add_rows<W, true, V>(rows, lists.index.data() + *start, nullptr, size, sum);
+        else
+            add_rows<W, false, V>(rows, lists.index.data() + *start, lists.value.data() + *start, size, sum);
+        if (block > 0)
+            for (int64_t v = 0; v < V; v++) sum[v] += get(sums + v * LANES<W>, whole);
+        for (int64_t v = 0; v < V; v++) {
+            const int64_t left = outputs - v * LANES<W>;
+            if (!is_last)
+                put<W>(sum[v], sums + v * LANES<W>, whole);
+            else if (left >= LANES<W>)
+                put<S>(sum[v], y + v * LANES<W>, whole);
+            else if (left > 0)
+                put<S>(sum[v], y + v * LANES<W>, left);
+        }
+    }
+}
+
 template <class S> void event_forward(const S* weight, const uint8_t* x, Layer layer, S* y, int threads) {
     using W = Wide<S>;
     const Tiles<S> tiles(layer.E);
     const std::vector<W> packed = pack_weights(weight, layer, tiles, threads);
     const InputBlocks blocks(layer, tiles.rows(BLOCK));
-    const int64_t size = std::clamp<int64_t>((layer.positions() + threads - 1) / threads, 1, POSITIONS), halo = layer.side / 2 * (layer.W + 1);
-    split((layer.positions() + size - 1) / size, threads, [&](int64_t first_chunk, int64_t last_chunk, int) {
+    const int64_t positions = layer.positions(), halo = layer.side / 2 * (layer.W + 1);
+    const int64_t size = std::clamp<int64_t>((positions + threads - 1) / threads, 1, POSITIONS);
+    split((positions + size - 1) / size, threads, [&](int64_t first_chunk, int64_t last_chunk, int) {
         Lists<W> lists, around;
-        std::vector<W> space(size * tiles.width);
+        std::vector<W> sums(size * tiles.width);
         for (int64_t chunk = first_chunk; chunk < last_chunk; chunk++) {
-            const int64_t begin = chunk * size, end = std::min(begin + size, layer.positions());
+            const int64_t begin = chunk * size, end = std::min(begin + size, positions);
             if (layer.side == 1) {
                 list_parts(x, layer, blocks, begin, end, lists);
             } else {
-                const int64_t first = std::max<int64_t>(0, begin - halo), last = std::min(layer.positions(), end + halo);
-                list_parts(x, layer, blocks, first, last, around);
+                const int64_t first = std::max<int64_t>(0, begin - halo);
+                list_parts(x, layer, blocks, first, std::min(positions, end + halo), around);
                 list_blocks(around, first, layer, blocks, begin, end, lists);
             }
             for (int64_t tile = 0; tile < tiles.count; tile++)
-                for (int64_t b = 0; b < blocks.count; b++) {
-                    const int64_t row = (tile * layer.taps() + blocks.tap(b)) * layer.C + blocks.begin(b % blocks.parts);
-                    const W* rows = &packed[row * tiles.width];
-                    const uint32_t* start = &lists.start[b * (end - begin)];
+                for (int64_t block = 0; block < blocks.count; block++) {
+                    const int64_t row = (tile * layer.taps() + blocks.tap(block)) * layer.C + blocks.begin(block % blocks.parts);
                     with_vectors(tiles.vectors, [&](auto vectors) {
-                        constexpr int64_t V = vectors;
-                        Vector<W> sum[V];
-                        for (int64_t p = begin; p < end; p++, start++) {
-                            const uint16_t* index = lists.index.data() + *start;
-                            if (layer.spikes)
-                                add_rows<W, true, V>(rows, index, nullptr, start[1] - start[0], sum);
-                            else
-                                add_rows<W, false, V>(rows, index, lists.value.data() + *start, start[1] - start[0], sum);
-                            W* sums = &space[(p - begin) * tiles.width];
-                            constexpr auto whole = std::integral_constant<int64_t, LANES<W>>();
-                            if (b > 0)
-                                for (int64_t v = 0; v < V; v++) sum[v] += get(sums + v * LANES<W>, whole);
-                            if (b < blocks.count - 1) {
-                                for (int64_t v = 0; v < V; v++) put<W>(sum[v], sums + v * LANES<W>, whole);
-                                continue;
-                            }
-                            S* to = y + p * layer.E + tiles.begin(tile);
-                            const int64_t outputs = tiles.size(tile);
-                            for (int64_t v = 0; v < V; v++) {
-                                if ((v + 1) * LANES<W> <= outputs)
-                                    put<S>(sum[v], to + v * LANES<W>, whole);
-                                else if (v * LANES<W> < outputs)
-                                    put<S>(sum[v], to + v * LANES<W>, outputs - v * LANES<W>);
-                            }
-                        }
+                        add_block<S, vectors>(&packed[row * tiles.width], lists, block, block == blocks.count - 1, layer.spikes,
+                                              end - begin, sums.data(), y + begin * layer.E + tiles.begin(tile), layer.E,
+                                              tiles.size(tile));
                     });
                 }
         }
     });
 }
 
-// Positions as they lie in a plane with a column of zeros after each line and a line of zeros after each frame, so that a kernel's
-// taps are at fixed distances, also beyond an edge. A linear layer's rows need none.
+// Positions as they lie in a plane with a column of zeros after each line and a line of zeros after each frame, so that a
+// kernel's taps are at fixed distances, also beyond an edge. A linear layer's rows need none.
 struct Plane {
     int64_t line, size;
     std::vector<int64_t> position;  // at each place, -1 where there is none
-    explicit Plane(const Layer& layer) : line(layer.W + layer.side / 2), size(layer.frames * (layer.H + layer.side / 2) * line), position(size, -1) {
+    explicit Plane(const Layer& layer)
+        : line(layer.W + layer.side / 2), size(layer.frames * (layer.H + layer.side / 2) * line), position(size, -1) {
         for (int64_t p = 0; p < layer.positions(); p++) {
             const int64_t row = p / layer.W, frame = row / layer.H;
             position[(row + frame * (layer.side / 2)) * line + p % layer.W] = p;
@@ -265,7 +273,8 @@ struct Plane {
 
 // Lists for each input at which places it is not zero, counted from `halo` before the first.
 template <class W>
-void list_places(const uint8_t* x, const Layer& layer, const Plane& plane, int64_t first, int64_t last, int64_t halo, Lists<W>& lists) {
+void list_places(const uint8_t* x, const Layer& layer, const Plane& plane, int64_t first, int64_t last, int64_t halo,
+                 Lists<W>& lists) {
     std::vector<uint32_t> next(layer.C + 1);
     for (int64_t place = first; place < last; place++)
         if (const int64_t p = plane.position[place]; p >= 0)
@@ -286,63 +295,69 @@ void list_places(const uint8_t* x, const Layer& layer, const Plane& plane, int64
     }
 }
 
+// Writes a tile's gradients at the places of a range, some of which may lie beyond the plane; 0 where there is no position.
+template <class S>
+void fill_rows(const S* gradient, const Plane& plane, const Tiles<S>& tiles, int64_t tile, int64_t first, int64_t last,
+               Wide<S>* rows) {
+    for (int64_t place = first; place < last; place++, rows += tiles.width) {
+        const int64_t p = place < 0 || place >= plane.size ? -1 : plane.position[place];
+        if (p < 0)
+            std::fill(rows, rows + tiles.width, Wide<S>(0));
+        else
+            load(gradient + p * tiles.outputs + tiles.begin(tile), 0, 1, tiles.size(tile), rows);
+    }
+}
+
+// Adds to sums [C, taps, width], for each input of a range and each tap, a tile's gradients at the places where it is not zero.
+template <class W, int64_t V>
+void add_places(const W* rows, const Lists<W>& lists, const Layer& layer, const Plane& plane, int64_t first, int64_t last,
+                W* sums) {
+    constexpr auto whole = std::integral_constant<int64_t, LANES<W>>();
+    const int64_t reach = layer.side / 2;
+    for (int64_t c = first; c < last; c++)
+        for (int64_t tap = 0; tap < layer.taps(); tap++, sums += V * LANES<W>) {
+            const int64_t start = lists.start[c], count = lists.start[c + 1] - start;
+            const int64_t away = (tap / layer.side - reach) * plane.line + tap % layer.side - reach;
+            const W* from = rows - away * V * LANES<W>;
+            Vector<W> sum[V];
+            if (layer.spikes)
+                add_rows<W, true, V>(from, lists.index.data() + start, nullptr, count, sum);
+            else
+                add_rows<W, false, V>(from, lists.index.data() + start, lists.value.data() + start, count, sum);
+            for (int64_t v = 0; v < V; v++) put<W>(get(sums + v * LANES<W>, whole) + sum[v], sums + v * LANES<W>, whole);
+        }
+}
+
 // result [E, C, side, side]: the gradient of the weights, from that of the outputs
 template <class S> void event_weight_gradient(const S* gradient, const uint8_t* x, Layer layer, S* result, int threads) {
     using W = Wide<S>;
     const Tiles<S> tiles(layer.E);
     const Plane plane(layer);
-    const int64_t taps = layer.taps(), reach = layer.side / 2, halo = reach * (plane.line + 1);
+    const int64_t taps = layer.taps(), halo = layer.side / 2 * (plane.line + 1);
     const int64_t size = tiles.rows(GRADIENT_BLOCK), B = (plane.size + size - 1) / size;
+    const auto end = [&](int64_t b) { return std::min(plane.size, (b + 1) * size); };
     std::vector<Lists<W>> lists(B);
     split(B, threads, [&](int64_t first, int64_t last, int) {
-        for (int64_t b = first; b < last; b++)
-            list_places(x, layer, plane, b * size, std::min(plane.size, (b + 1) * size), halo, lists[b]);
+        for (int64_t b = first; b < last; b++) list_places(x, layer, plane, b * size, end(b), halo, lists[b]);
     });
     const int64_t most = std::max<int64_t>(1, GROUP / (taps * tiles.width * int64_t(sizeof(W))));
-    const int64_t groups = std::max((layer.C + most - 1) / most, std::min(layer.C, (2 * threads + tiles.count - 1) / tiles.count));
+    const int64_t enough = std::min(layer.C, (2 * threads + tiles.count - 1) / tiles.count);  // for all threads
+    const int64_t groups = std::max((layer.C + most - 1) / most, enough);
     split(tiles.count * groups, threads, [&](int64_t first_job, int64_t last_job, int) {
         std::vector<W> rows((size + 2 * halo) * tiles.width), sums;
         for (int64_t job = first_job; job < last_job; job++) {
-            const int64_t tile = job / groups, group = job % groups, outputs = tiles.size(tile);
+            const int64_t tile = job / groups, group = job % groups;
             const int64_t first = layer.C * group / groups, last = layer.C * (group + 1) / groups;
             sums.assign((last - first) * taps * tiles.width, W(0));
             for (int64_t b = 0; b < B; b++) {
-                const int64_t begin = b * size - halo, end = std::min(plane.size, (b + 1) * size) + halo;
-                for (int64_t place = begin; place < end; place++) {
-                    const int64_t p = place < 0 || place >= plane.size ? -1 : plane.position[place];
-                    W* to = &rows[(place - begin) * tiles.width];
-                    if (p < 0)
-                        std::fill(to, to + tiles.width, W(0));
-                    else
-                        load(gradient + p * layer.E + tiles.begin(tile), 0, 1, outputs, to);
-                }
+                fill_rows(gradient, plane, tiles, tile, b * size - halo, end(b) + halo, rows.data());
                 with_vectors(tiles.vectors, [&](auto vectors) {
-                    constexpr int64_t V = vectors;
-                    constexpr auto whole = std::integral_constant<int64_t, LANES<W>>();
-                    Vector<W> sum[V];
-                    for (int64_t c = first; c < last; c++) {
-                        const int64_t start = lists[b].start[c], count = lists[b].start[c + 1] - start;
-                        if (!count) continue;
-                        for (int64_t tap = 0; tap < taps; tap++) {
-                            const int64_t away = (tap / layer.side - reach) * plane.line + tap % layer.side - reach;
-                            const W* from = rows.data() - away * tiles.width;
-                            if (layer.spikes)
-                                add_rows<W, true, V>(from, &lists[b].index[start], nullptr, count, sum);
-                            else
-                                add_rows<W, false, V>(from, &lists[b].index[start], &lists[b].value[start], count, sum);
-                            W* to = &sums[((c - first) * taps + tap) * tiles.width];
-                            for (int64_t v = 0; v < V; v++)
-                                put<W>(get(to + v * LANES<W>, whole) + sum[v], to + v * LANES<W>, whole);
-                        }
-                    }
+                    add_places<W, vectors>(rows.data(), lists[b], layer, plane, first, last, sums.data());
                 });
             }
-            for (int64_t e = 0; e < outputs; e++)
-                for (int64_t c = first; c < last; c++)
-                    for (int64_t tap = 0; tap < taps; tap++) {
-                        const Vector<S> sum = Vector<S>{} + sums[((c - first) * taps + tap) * tiles.width + e];
-                        put<S>(sum, result + ((tiles.begin(tile) + e) * layer.C + c) * taps + tap, std::integral_constant<int64_t, 1>());
-                    }
+            for (int64_t e = 0; e < tiles.size(tile); e++)
+                for (int64_t i = 0; i < (last - first) * taps; i++)
+                    narrow(sums[i * tiles.width + e], result + ((tiles.begin(tile) + e) * layer.C + first) * taps + i);
         }
     });
 }

@@ -72,6 +72,16 @@ template <class S, class Count> inline void put(Vector<S> x, S* to, Count count)
     }
 }
 
+// A single element, from and to memory
+template <class W> inline W widen(W x) { return x; }
+inline float widen(bf16 x) {
+    const uint32_t bits = uint32_t(x.bits) << 16;
+    float wide;
+    std::memcpy(&wide, &bits, sizeof wide);
+    return wide;
+}
+template <class S> inline void narrow(Wide<S> x, S* to) { put<S>(Vector<S>{} + x, to, std::integral_constant<int64_t, 1>()); }
+
 // Calls body(first, count) for the channels, a vector at a time, whose count the compiler knows but for the last.
 template <class S, class Body> inline void lanes(int64_t channels, Body body) {
     int64_t e = 0;

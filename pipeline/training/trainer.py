@@ -114,8 +114,8 @@ class Trainer:
     def check_same_arithmetic(self, provenance_at_start: dict) -> None:
         """Check that a resumed run computes as it began; elsewhere `auto` may be another precision, and a compiler missing.
 
-        Raises UserError where the precision is another, or one has kernels and the other none. With another instruction set
-        or compiler the run goes on: the record's `resume` names it, as its start does.
+        Raises UserError where the precision is another, or one has kernels and the other none. With other instructions,
+        layers or compilers the run goes on: the record's `resume` names them, as its start does.
         """
         kernels_at_start, kernels = provenance_at_start["kernels"], self.compute.kernels
         changes = [(provenance_at_start["precision"], self.compute.precision)]
@@ -127,7 +127,9 @@ class Trainer:
                     f"go on where it began, or delete {self.folder} to train it here from the start"
                 )
         if kernels != kernels_at_start:
-            self.say(f"began with {kernels_at_start}; another instruction set or compiler gives near numbers, not the same bits")
+            self.say(
+                f"began with {kernels_at_start}; other instructions, layers or compilers give near numbers, not the same bits"
+            )
 
     def provenance(self) -> dict:
         """Collect the code, versions, machine, arithmetic and data of this attempt."""

@@ -262,7 +262,7 @@ def test_a_run_goes_on_with_another_instruction_set_which_its_record_names(monke
         ("resume", narrow),
     ]
     said = capsys.readouterr().err
-    assert f"computes in float64, {narrow}" in said and f"began with {wide}; another instruction set" in said
+    assert f"computes in float64, {narrow}" in said and f"began with {wide}; other instructions" in said
 
 
 def test_a_batch_larger_than_the_data_is_refused():
