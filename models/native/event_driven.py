@@ -52,7 +52,8 @@ class Product(Function):
     @staticmethod
     def forward(ctx, x, weight, path):
         counts = Counts.of(x)
-        event_driven = thresholds.is_event_driven(counts and counts.share, weight, path)
+        positions = x.shape[:-1].numel()
+        event_driven = thresholds.is_event_driven(counts and counts.share, positions, weight, path)
         ctx.shape, ctx.dtype, ctx.path = x.shape, x.dtype, path
         ctx.share, ctx.largest = (counts.share, counts.largest) if counts else (None, 0)
         ctx.save_for_backward(counts.bytes if counts else x, weight)
@@ -71,7 +72,7 @@ class Product(Function):
         if ctx.needs_input_grad[0]:
             gradient = dense_input_gradient(grad_output, weight, ctx.shape).to(ctx.dtype)
         if ctx.needs_input_grad[1]:
-            if thresholds.is_event_driven(ctx.share, weight, ctx.path, gradient=True):
+            if thresholds.is_event_driven(ctx.share, ctx.shape[:-1].numel(), weight, ctx.path, gradient=True):
                 weight_gradient = torch.empty_like(weight, memory_format=torch.contiguous_format)
                 layer = *sizes(ctx.shape, weight), int(ctx.largest <= 1)
                 call("event_weight_gradient", grad_output, kept, *layer, weight_gradient)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "vectors.h"
@@ -122,17 +123,19 @@ inline void add_rows(const W* row, const uint16_t* index, const W* value, int64_
 }
 
 // Weights by tile: [tile, tap, C, width], the last tile filled up with zeros
-template <class S> std::vector<Wide<S>> pack_weights(const S* weight, const Layer& layer, const Tiles<S>& tiles, int threads) {
+template <class S>
+std::unique_ptr<Wide<S>[]> pack_weights(const S* weight, const Layer& layer, const Tiles<S>& tiles, int threads) {
     const int64_t C = layer.C, taps = layer.taps();
-    std::vector<Wide<S>> packed(tiles.count * taps * C * tiles.width);
+    std::unique_ptr<Wide<S>[]> packed(new Wide<S>[tiles.count * taps * C * tiles.width]);
     split(tiles.count * C, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t job = first; job < last; job++) {
-            const int64_t tile = job / C, c = job % C;
-            for (int64_t tap = 0; tap < taps; tap++)
-                for (int64_t e = 0; e < tiles.size(tile); e++) {
-                    const S* from = weight + ((tiles.begin(tile) + e) * C + c) * taps + tap;
-                    packed[((tile * taps + tap) * C + c) * tiles.width + e] = widen(*from);
-                }
+            const int64_t tile = job / C, c = job % C, outputs = tiles.size(tile);
+            const S* from = weight + (tiles.begin(tile) * C + c) * taps;
+            for (int64_t tap = 0; tap < taps; tap++) {
+                Wide<S>* to = &packed[((tile * taps + tap) * C + c) * tiles.width];
+                for (int64_t e = 0; e < outputs; e++) to[e] = widen(from[e * C * taps + tap]);
+                std::fill(to + outputs, to + tiles.width, Wide<S>(0));
+            }
         }
     });
     return packed;
@@ -228,7 +231,7 @@ void add_block(const Wide<S>* rows, const Lists<Wide<S>>& lists, int64_t block, 
 template <class S> void event_forward(const S* weight, const uint8_t* x, Layer layer, S* y, int threads) {
     using W = Wide<S>;
     const Tiles<S> tiles(layer.E);
-    const std::vector<W> packed = pack_weights(weight, layer, tiles, threads);
+    const std::unique_ptr<W[]> packed = pack_weights(weight, layer, tiles, threads);
     const InputBlocks blocks(layer, tiles.rows(BLOCK));
     const int64_t positions = layer.positions(), halo = layer.side / 2 * (layer.W + 1);
     const int64_t size = std::clamp<int64_t>((positions + threads - 1) / threads, 1, POSITIONS);

@@ -249,8 +249,9 @@ def product(spec: dict, compute):
             x.grad = weight.grad = None
             y.backward(above)
 
-    chosen = "events" if thresholds.is_event_driven(share, weight) else "dense"
-    below = [percent / 100 for percent in range(101) if thresholds.is_event_driven(percent / 100, weight)]
+    positions = x.shape[:-1].numel()
+    chosen = "events" if thresholds.is_event_driven(share, positions, weight) else "dense"
+    below = [percent / 100 for percent in range(101) if thresholds.is_event_driven(percent / 100, positions, weight)]
     return step, {"dtype": spec["dtype"], "share": share, "chosen": chosen, "threshold": max(below, default=0.0)}
 
 

@@ -19,25 +19,25 @@ def half(monkeypatch):
     """At most half of the inputs, on an instruction set of its own."""
     monkeypatch.delenv("ATSNN_KERNELS", raising=False)
     monkeypatch.setattr(thresholds, "instruction_set", lambda: "a set")
-    limits = {"linear": (0.5, 0.6, 0.7), "linear gradient": (0.25, 0.35, 0.45)}
-    limits |= {kind.replace("linear", "convolution"): shares for kind, shares in limits.items()}
+    limits = {"positions": 100, "linear": (0.5, 0.6, 0.7), "linear gradient": (0.25, 0.35, 0.45)}
+    limits |= {kind.replace("linear", "convolution"): shares for kind, shares in limits.items() if "linear" in kind}
     monkeypatch.setattr(thresholds, "LARGEST_SHARE", {("a set", "float32"): limits})
 
 
 @pytest.mark.parametrize("shape", KINDS.values(), ids=KINDS)
 def test_the_share_of_inputs_that_are_not_zero_decides(half, shape):
     weight = torch.empty(shape)
-    assert thresholds.is_event_driven(0.0, weight) and thresholds.is_event_driven(0.5, weight)
-    assert not thresholds.is_event_driven(0.501, weight)
-    assert thresholds.is_event_driven(0.25, weight, gradient=True) and not thresholds.is_event_driven(
-        0.251, weight, gradient=True
-    )
+    assert thresholds.is_event_driven(0.0, 100, weight) and thresholds.is_event_driven(0.5, 100, weight)
+    assert not thresholds.is_event_driven(0.501, 100, weight)
+    assert thresholds.is_event_driven(0.25, 100, weight, gradient=True)
+    assert not thresholds.is_event_driven(0.251, 100, weight, gradient=True)
 
 
 @pytest.mark.parametrize("outputs, share", ((48, 0.5), (85, 0.5), (86, 0.6), (1365, 0.6), (1366, 0.7)))
 def test_larger_layers_are_event_driven_up_to_larger_shares(half, outputs, share):
-    assert thresholds.largest_share(torch.empty(outputs, 48)) == thresholds.largest_share(torch.empty(outputs, 48, 3, 3)) == share
-    assert thresholds.largest_share(torch.empty(outputs, 48), gradient=True) == pytest.approx(share - 0.25)
+    for weight in (torch.empty(outputs, 48), torch.empty(outputs, 48, 3, 3)):
+        assert thresholds.largest_share(100, weight) == share
+    assert thresholds.largest_share(100, torch.empty(outputs, 48), gradient=True) == pytest.approx(share - 0.25)
 
 
 def test_every_instruction_set_of_the_table_is_one_that_kernels_name():
@@ -47,19 +47,24 @@ def test_every_instruction_set_of_the_table_is_one_that_kernels_name():
 
 def test_who_asks_for_a_path_gets_it_but_for_inputs_that_are_no_counts(half):
     weight = torch.empty(48, 48)
-    assert thresholds.is_event_driven(1.0, weight, "events") and not thresholds.is_event_driven(0.0, weight, "dense")
-    assert not thresholds.is_event_driven(None, weight) and not thresholds.is_event_driven(None, weight, "events")
+    assert thresholds.is_event_driven(1.0, 100, weight, "events") and not thresholds.is_event_driven(0.0, 100, weight, "dense")
+    assert not thresholds.is_event_driven(None, 100, weight) and not thresholds.is_event_driven(None, 100, weight, "events")
+
+
+def test_layers_of_few_positions_are_dense(half):
+    assert thresholds.is_event_driven(0.1, 100, torch.empty(48, 48))
+    assert not thresholds.is_event_driven(0.1, 99, torch.empty(48, 48))
 
 
 def test_narrow_layers_other_dtypes_other_sets_and_who_says_dense_are_dense(half, monkeypatch):
-    assert not thresholds.is_event_driven(0.1, torch.empty(48, thresholds.NARROWEST - 1))
-    assert not thresholds.is_event_driven(0.1, torch.empty(thresholds.NARROWEST - 1, 48))
-    assert not thresholds.is_event_driven(0.1, torch.empty(48, 48, dtype=torch.float64))
+    assert not thresholds.is_event_driven(0.1, 100, torch.empty(48, thresholds.NARROWEST - 1))
+    assert not thresholds.is_event_driven(0.1, 100, torch.empty(thresholds.NARROWEST - 1, 48))
+    assert not thresholds.is_event_driven(0.1, 100, torch.empty(48, 48, dtype=torch.float64))
     with monkeypatch.context() as patch:
         patch.setenv("ATSNN_KERNELS", "dense")
-        assert not thresholds.is_event_driven(0.1, torch.empty(48, 48))
+        assert not thresholds.is_event_driven(0.1, 100, torch.empty(48, 48))
     monkeypatch.setattr(thresholds, "instruction_set", lambda: "another set")
-    assert not thresholds.is_event_driven(0.1, torch.empty(48, 48))
+    assert not thresholds.is_event_driven(0.1, 100, torch.empty(48, 48))
 
 
 def test_a_layer_computes_by_what_is_decided(half, monkeypatch):
@@ -68,6 +73,6 @@ def test_a_layer_computes_by_what_is_decided(half, monkeypatch):
     weight = torch.randn(48, 48, requires_grad=True)
     for share, expected in ((0.2, ["event_forward", "event_weight_gradient"]), (0.4, ["event_forward"]), (0.6, [])):
         calls.clear()
-        x = (torch.arange(48) < share * 48).float().expand(10, 48)
+        x = (torch.arange(48) < share * 48).float().expand(100, 48)
         event_driven.linear(x, weight).sum().backward()
         assert [name for name in calls if name != "count_spikes"] == expected
